@@ -37,6 +37,9 @@
      ├─ SiteError
      │   ├─ HandlerInvalid                  handler-invalid
      │   └─ HandlerReturnedNothing          handler-returned-nothing
+     ├─ SandboxError
+     │   └─ SandboxRefusal                  sandbox-refusal
+     ├─ DependencyMissing                   (ImportError)  dependency-missing
      └─ SettingsError                       settings-invalid
 
 An error says what happened, to which packet or transaction, and what to do next (``hint``). Its
@@ -59,6 +62,7 @@ __all__ = [
     "DatabaseSchemaNewer",
     "DatabaseSchemaOutdated",
     "DatabaseUnavailable",
+    "DependencyMissing",
     "EngineError",
     "EventUnreadable",
     "HandlerInvalid",
@@ -74,6 +78,8 @@ __all__ = [
     "ReplyIncomplete",
     "ReplyInvalid",
     "ReplyNotDue",
+    "SandboxError",
+    "SandboxRefusal",
     "ServiceAuthenticationError",
     "ServiceConflict",
     "ServiceFault",
@@ -346,6 +352,28 @@ class HandlerReturnedNothing(SiteError, TypeError):
 
     code = "handler-returned-nothing"
     default_hint = "Return a packet (`return reply`), or call `work.defer(...)` or `work.fail(...)`."
+
+
+class SandboxError(AMIEEngineError):
+    """The sandbox can't do what it was asked."""
+
+    code = "sandbox-error"
+
+
+class SandboxRefusal(SandboxError):
+    """The sandbox's AMIE service refuses a call, as the real service would. ``status`` is the HTTP status."""
+
+    code = "sandbox-refusal"
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class DependencyMissing(AMIEEngineError, ImportError):
+    """A part of amie-engine was imported whose optional dependencies are not installed."""
+
+    code = "dependency-missing"
 
 
 class SettingsError(AMIEEngineError, ValueError):

@@ -1,0 +1,179 @@
+"""One transaction's whole story, told from its events: what came, what was decided, done, sent, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from amie_engine.engine.state import SET_FAILED, START, TransactionState, evolve
+from amie_engine.engine.unit import View
+from amie_engine.log.events import Event, EventType
+
+__all__ = ["Story", "StoryEntry", "tell"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoryEntry:
+    """One event of the story.
+
+    Attributes:
+        time: When it was recorded.
+        event: The event's type.
+        who: ``hub``, ``site`` or ``engine``.
+        sentence: What happened, without personal data.
+        state: The transaction's state afterwards.
+        facts: The event's facts.
+        document: The packet or result in full, with personal data; None where there is none, it was erased,
+            or it was not asked for.
+    """
+
+    position: int
+    version: int
+    time: datetime
+    event: str
+    who: str
+    sentence: str
+    state: str
+    packet_type: str | None
+    packet_rec_id: str | None
+    actor: str
+    facts: dict[str, Any]
+    document: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A transaction and its entries, in order."""
+
+    stream: str
+    hub: str
+    site: str
+    trans_rec_id: str | None
+    type: str | None
+    state: str
+    entries: tuple[StoryEntry, ...]
+
+
+def tell(view: View, state: TransactionState, *, documents: bool = False) -> Story:
+    """Return the story of a transaction.
+
+    Args:
+        view: Where to read.
+        state: The transaction's state now.
+        documents: Whether the entries carry their documents, which hold personal data.
+    """
+    entries = []
+    then = TransactionState(state.stream)
+    for event in view.reader.stream(state.stream):
+        then = evolve(then, event)
+        document = view.reader.document(state.stream, event.version) if documents else None
+        entries.append(_entry(event, then, document))
+    return Story(
+        state.stream, state.hub, state.site, state.trans_rec_id, state.type, str(state.state), tuple(entries)
+    )
+
+
+def _entry(event: Event, then: TransactionState, document: Any) -> StoryEntry:
+    facts = event.facts
+    sentence = _SENTENCES[EventType(event.type)](event, facts)
+    anomalies = facts.get("anomalies")
+    if anomalies:
+        sentence += f" Odd: {', '.join(anomalies)}."
+    return StoryEntry(
+        position=event.position,
+        version=event.version,
+        time=datetime.fromisoformat(event.recorded_at),
+        event=event.type,
+        who=event.sender or "engine",
+        sentence=sentence,
+        state=str(then.state),
+        packet_type=event.packet_type,
+        packet_rec_id=event.packet_rec_id,
+        actor=event.actor,
+        facts=facts,
+        document=document,
+    )
+
+
+def _packet(event: Event) -> str:
+    name = event.packet_type or "packet"
+    status = f" ({event.status})" if event.status else ""
+    number = f" as packet {event.packet_rec_id}" if event.packet_rec_id else ""
+    return f"{name}{status}{number}"
+
+
+def _received(event: Event, facts: Mapping[str, Any]) -> str:
+    if facts.get("acknowledges"):
+        return f"Received {_packet(event)}: it acknowledges what had ended."
+    if facts.get("replaces"):
+        return f"Received {_packet(event)}, in place of packet {facts['replaces']}, which had failed."
+    return f"Received {_packet(event)}."
+
+
+def _decided(event: Event, facts: Mapping[str, Any]) -> str:
+    answers = facts["answers"]
+    target = "to begin the transaction" if answers == START else f"in reply to packet {answers}"
+    work = facts.get("work")
+    done = f" Work: {_work(work)}." if work else ""
+    return f"Decided {_packet(event)} {target}, by {event.actor}.{done}"
+
+
+def _work(work: Mapping[str, Any]) -> str:
+    attempt = f", at attempt {work['attempt']}" if work.get("attempt", 1) > 1 else ""
+    return f"handler {work.get('handler')} took {work.get('milliseconds')} ms{attempt}"
+
+
+def _confirmed(event: Event, facts: Mapping[str, Any]) -> str:
+    if facts.get("call") == SET_FAILED:
+        return "The service has set the transaction failed."
+    if facts.get("attached"):
+        return f"The service lists {_packet(event)}: now its record id is known."
+    how = {"service": "The service accepted", "listing": "The service lists"}.get(event.actor)
+    return f"{how or f'Proved by {event.actor}:'} {_packet(event)}."
+
+
+def _rejected(event: Event, facts: Mapping[str, Any]) -> str:
+    if facts.get("code") == "superseded":
+        return f"{_packet(event)} was not sent: another tool of the site had answered."
+    return f"The service refused {_packet(event)}: {facts.get('code')}."
+
+
+def _failed(event: Event, facts: Mapping[str, Any]) -> str:
+    return f"Failed, since its deadline ({facts.get('deadline')}) had passed; confirmed by {event.actor}."
+
+
+def _deferred(event: Event, facts: Mapping[str, Any]) -> str:
+    until = f" until {facts['not_before']}" if facts.get("not_before") else ""
+    return f"The handler waits{until}: {facts['reason']}."
+
+
+def _work_failed(event: Event, facts: Mapping[str, Any]) -> str:
+    again = facts["not_before"]
+    return (
+        f"The handler raised {facts['error']} at attempt {facts['attempt']}; it is called again at {again}."
+    )
+
+
+_SENTENCES: dict[EventType, Callable[[Event, Mapping[str, Any]], str]] = {
+    EventType.PACKET_RECEIVED: _received,
+    EventType.PACKET_HELD: lambda event, _: f"Held {_packet(event)}: it came too early.",
+    EventType.PACKET_DUPLICATED: lambda event, _: f"Noted {_packet(event)}: a copy under a new record id.",
+    EventType.PACKET_CONFLICTED: lambda event, _: (
+        f"Conflict: {_packet(event)} came again with other content."
+    ),
+    EventType.PACKET_QUARANTINED: lambda event, facts: (
+        f"Put {_packet(event)} into quarantine: {facts['reason']}"
+    ),
+    EventType.PACKET_RELEASED: lambda event, _: f"Released {_packet(event)} from quarantine.",
+    EventType.PACKET_DECIDED: _decided,
+    EventType.PACKET_ATTEMPTED: lambda event, _: f"Sending {_packet(event)}.",
+    EventType.PACKET_CONFIRMED: _confirmed,
+    EventType.PACKET_REJECTED: _rejected,
+    EventType.PACKET_ADOPTED: lambda event, _: f"Adopted {_packet(event)}, sent by another tool of the site.",
+    EventType.FAILURE_DECIDED: lambda event, _: f"Decided to set the transaction failed, by {event.actor}.",
+    EventType.TRANSACTION_FAILED: _failed,
+    EventType.WORK_DEFERRED: _deferred,
+    EventType.WORK_FAILED: _work_failed,
+}

@@ -1,0 +1,387 @@
+"""The engine that a site talks to."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy
+
+from amie_engine.audit.timeline import Story, tell
+from amie_engine.engine.due import turn_of
+from amie_engine.engine.incoming import INFORM, Unusable, read_incoming
+from amie_engine.engine.listing import list_quarantine, list_transactions
+from amie_engine.engine.outbox import Outbox
+from amie_engine.engine.receiving import Receiver
+from amie_engine.engine.replies import (
+    acknowledgement,
+    decide_deadline,
+    decide_failure,
+    decide_reply,
+    decide_start,
+    draft_for,
+    repeat_first_answer,
+)
+from amie_engine.engine.state import SET_FAILED, START, TransactionState
+from amie_engine.engine.unit import UnitOfWork, View, in_unit
+from amie_engine.engine.views import Due, Handle, Outcome, QuarantinedItem, TransactionSummary
+from amie_engine.engine.work import WorkQueue
+from amie_engine.errors import QuarantineNotFound, SettingsError
+from amie_engine.log.database import Database
+from amie_engine.log.events import EventType, NewEvent
+from amie_engine.log.migrate import check_schema
+from amie_engine.log.store import EventLog
+from amie_engine.packet.base import Packet
+from amie_engine.protocol import Party
+from amie_engine.transaction import Transaction
+
+__all__ = ["ACKNOWLEDGE", "Engine"]
+
+ACKNOWLEDGE = ("never", "when_lingering", "always")
+
+_LINGERS_AFTER = timedelta(minutes=5)
+"""An inform that is still in a full listing so long after we settled it lingers there."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    return uuid4().hex
+
+
+class Engine:
+    """The AMIE engine of one site at one hub: it receives packets, tells what is due, and takes replies.
+
+    Everything it is told goes into an append-only log before it answers. It sends nothing itself: the outbox
+    holds what is to be sent, and `amie_engine.site.Runner` (or the site's own loop) sends it.
+
+    Args:
+        database: A URL, or the site's own SQLAlchemy engine. An empty or absent SQLite file gets its schema
+            now; any other database only by ``amie-engine migrate``.
+        site: The site's AMIE name, up to 16 characters.
+        hub: A name for the central service. Sandbox, test and production services number alike: give each a
+            name of its own.
+        acknowledge_inform: Whether to answer an inform of the hub's: ``never``, ``when_lingering`` (once, if
+            the service still lists it minutes after it was settled) or ``always``.
+        clock: Gives the time, with zone; for tests.
+        new_id: Gives ids for the log's streams; for tests.
+
+    Raises:
+        LogError: The database can't be used; its subclasses say why.
+        SettingsError: A name or a setting has a value that it can't have.
+    """
+
+    def __init__(
+        self,
+        database: str | sqlalchemy.Engine,
+        *,
+        site: str,
+        hub: str = "access",
+        acknowledge_inform: str = "when_lingering",
+        clock: Callable[[], datetime] = _now,
+        new_id: Callable[[], str] = _new_id,
+    ) -> None:
+        if not site or len(site) > 16 or not site.isprintable():
+            raise SettingsError("The site's name must have 1 to 16 characters.")
+        if acknowledge_inform not in ACKNOWLEDGE:
+            raise SettingsError(f"acknowledge_inform must be one of {', '.join(ACKNOWLEDGE)}.")
+        self.site = site
+        self.hub = hub
+        self.now = clock
+        self._acknowledge = acknowledge_inform
+        self._new_id = new_id
+        self.database = Database(database)
+        check_schema(self.database)
+        self.log = EventLog(self.database, hub=hub, site=site, clock=clock)
+        self.receiver = Receiver(site, new_id, self._after_accept)
+        self.outbox = Outbox(self)
+        self.work = WorkQueue(self)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Engine of {self.site} at {self.hub}, {self.database.url}>"
+
+    def close(self) -> None:
+        """Close the database's connections, unless they are the site's own."""
+        self.database.close()
+
+    # What comes in
+
+    def receive(self, packet: Packet | Mapping[str, Any] | str | bytes) -> Outcome:
+        """Take a packet in; it is in the log when this returns. Bad input never raises.
+
+        Args:
+            packet: A packet, its wire document, or its JSON as text or bytes.
+
+        Returns:
+            What became of it: accepted, already_there, confirmed, held, conflict, duplicate or quarantined.
+            Handing in again what was handed in before changes nothing.
+
+        Raises:
+            LogError: The database can't be used; nothing was written.
+        """
+        return self._receive(packet, fetched=False)
+
+    def adopt(self, transaction: Transaction | Mapping[str, Any]) -> list[Outcome]:
+        """Take in the history of a transaction that began before the log did.
+
+        Args:
+            transaction: What ``client.get_transaction`` gives, or its wire document.
+
+        Returns:
+            An outcome for each of its packets, in their order.
+        """
+        if not isinstance(transaction, Transaction):
+            transaction = Transaction.from_dict(transaction)
+        packets = sorted(transaction.packets, key=lambda packet: packet.packet_rec_id or 0)
+        documents = [entry.document for entry in transaction.unreadable]
+        return [self._receive(source, fetched=True) for source in (*packets, *documents)]
+
+    def _receive(self, source: Any, *, fetched: bool) -> Outcome:
+        packet = read_incoming(source, self.site)
+        if isinstance(packet, Unusable):
+            with self.log.read() as reader:
+                known = View(reader).quarantined(packet.sha256)
+            if known is None:
+                return in_unit(self.log, lambda unit: self.receiver.quarantine(unit, packet))
+            return Outcome.quarantined(packet, known)
+        with self.log.read() as reader:
+            outcome = self.receiver.already_there(View(reader), packet)
+        if outcome is not None:
+            return outcome
+        return in_unit(self.log, lambda unit: self.receiver.receive(unit, packet, fetched=fetched))
+
+    def _after_accept(self, unit: UnitOfWork, state: TransactionState) -> TransactionState:
+        """What a packet that was accepted makes the engine itself say."""
+        newest = state.packets[-1] if state.packets else None
+        if self._acknowledge == "always" and newest is not None and newest.version == state.version:
+            event = acknowledgement(state, newest)
+            if event is not None:
+                state = unit.append(state, [event])
+        return repeat_first_answer(unit, state, self.now())
+
+    def note_full_listing(self, packets: Iterable[Packet]) -> int:
+        """Look for informs that linger in a full listing of the service, and acknowledge each once.
+
+        An inform that answers one of ours is never acknowledged, so that no loop can start.
+
+        Args:
+            packets: All packets that the service lists as in progress.
+
+        Returns:
+            How many acknowledgements went into the outbox.
+        """
+        if self._acknowledge == "never":
+            return 0
+        informs = [packet for packet in packets if packet.packet_type == INFORM]
+        return sum(1 for packet in informs if self._acknowledge_lingering(str(packet.packet_rec_id)))
+
+    def _acknowledge_lingering(self, packet_rec_id: str) -> bool:
+        with self.log.read() as reader:
+            known = reader.accepted(packet_rec_id)
+        if known is None:
+            return False
+
+        def acknowledge(unit: UnitOfWork) -> bool:
+            state = unit.state(known.stream)
+            entry = state.packet(packet_rec_id)
+            if entry is None or datetime.fromisoformat(entry.recorded_at) + _LINGERS_AFTER > self.now():
+                return False
+            event = acknowledgement(state, entry)
+            if event is not None:
+                unit.append(state, [event])
+            return event is not None
+
+        return in_unit(self.log, acknowledge)
+
+    # What is due, and what the site says
+
+    def expected_reply(self, trans_rec_id: int | str) -> Due:
+        """Return whose turn it is in a transaction, what is due until when, and a draft of it.
+
+        Args:
+            trans_rec_id: The transaction's record id at the service, or the stream of a `Handle`.
+
+        Raises:
+            TransactionNotFound: The log has no such transaction.
+        """
+        with self.log.read() as reader:
+            view = View(reader)
+            state = view.require(trans_rec_id)
+            turn = turn_of(state)
+            drafted = draft_for(view, state, self.now())
+        return Due(
+            trans_rec_id=state.trans_rec_id,
+            transaction_type=state.type,
+            state=str(state.state),
+            turn=None if turn.party is None else str(turn.party),
+            packet_types=turn.packet_types,
+            deadline=turn.deadline,
+            sending=turn.sending,
+            request=None if drafted is None else drafted[0],
+            packet=None if drafted is None else drafted[1],
+            anomalies=(*state.anomalies, *turn.anomalies),
+        )
+
+    def reply(
+        self,
+        trans_rec_id: int | str,
+        packet: Packet,
+        *,
+        actor: str = "site",
+        work: Mapping[str, Any] | None = None,
+    ) -> Handle:
+        """Check a reply and put it into the outbox, in one commit.
+
+        There is one reply to a request, ever. A failure inform (``request.reply_with_failure()``) may answer
+        anything.
+
+        Args:
+            trans_rec_id: The transaction's record id at the service.
+            packet: The reply: the draft of `expected_reply`, or one made with ``reply_packet()``.
+            actor: Who decided it, for the record; no personal data.
+            work: What the record should tell of the work behind it; no personal data.
+
+        Raises:
+            TransactionNotFound, TransactionClosed, ReplyNotDue, ReplyAlreadyDecided: The state forbids it.
+            ReplyIncomplete, ReplyInvalid: The packet lacks something, or AMIE forbids something in it.
+        """
+
+        def decide(unit: UnitOfWork) -> TransactionState:
+            state = unit.require(trans_rec_id)
+            return unit.append(state, [decide_reply(state, packet, actor=actor, work=work)])
+
+        state = in_unit(self.log, decide)
+        entry = state.outbox[-1]
+        self._answer_repeated(state)
+        return Handle(state.stream, state.trans_rec_id, entry.answers, entry.packet_type)
+
+    def _answer_repeated(self, first: TransactionState) -> None:
+        """Answer the requests that came with the same RecordID while the first was still unanswered."""
+        request = first.request
+        record_id = request.fields.get("RecordID") if request is not None else None
+        if first.type == "request_project_create" and isinstance(record_id, str):
+            in_unit(self.log, lambda unit: self._answer_each(unit, record_id))
+
+    def _answer_each(self, unit: UnitOfWork, record_id: str) -> None:
+        for state in unit.with_record_id(record_id, before=2**62):
+            repeat_first_answer(unit, state, self.now())
+
+    def start(self, packet: Packet, *, actor: str = "site") -> Handle:
+        """Begin a transaction of the site's own: check its first packet and put it into the outbox.
+
+        Its wire id comes with the service's answer; until then the handle's ``stream`` names it.
+
+        Raises:
+            StartNotAllowed: A site begins no transaction with that type.
+            ReplyIncomplete, ReplyInvalid: The packet lacks something, or AMIE forbids something in it.
+        """
+        stream = self._new_id()
+        event = decide_start(stream, packet, actor=actor)
+        empty = TransactionState(stream, hub=self.hub, site=self.site)
+        in_unit(self.log, lambda unit: unit.append(empty, [event]))
+        return Handle(stream, None, START, packet.packet_type)
+
+    def fail(self, trans_rec_id: int | str, reason: str, *, actor: str = "site") -> Handle:
+        """Have the service set a transaction failed: the way to fail it after its reply has gone out.
+
+        Args:
+            reason: Why, for the site's own record.
+
+        Raises:
+            TransactionNotFound, TransactionClosed, ReplyAlreadyDecided, ReplyNotDue: The state forbids it.
+        """
+
+        def decide(unit: UnitOfWork) -> TransactionState:
+            state = unit.require(trans_rec_id)
+            return unit.append(state, [decide_failure(state, reason, actor=actor)])
+
+        state = in_unit(self.log, decide)
+        return Handle(state.stream, state.trans_rec_id, SET_FAILED, None)
+
+    def confirm_deadline(self, trans_rec_id: int | str, *, actor: str) -> None:
+        """Record that an operator takes a transaction whose deadline has passed for failed.
+
+        Raises:
+            TransactionNotFound: The log has no such transaction.
+            ReplyNotDue: Its deadline has not passed, or it has none.
+        """
+
+        def confirm(unit: UnitOfWork) -> None:
+            state = unit.require(trans_rec_id)
+            unit.append(state, [decide_deadline(state, self.now(), actor=actor)])
+
+        in_unit(self.log, confirm)
+
+    # What the log tells
+
+    def history(self, trans_rec_id: int | str, *, documents: bool = False) -> Story:
+        """Return the whole story of a transaction: packets, decisions, work, replies, times, in order.
+
+        Args:
+            trans_rec_id: The transaction's record id at the service, or the stream of a `Handle`.
+            documents: Whether the entries carry their documents, which hold personal data.
+
+        Raises:
+            TransactionNotFound: The log has no such transaction.
+        """
+        with self.log.read() as reader:
+            view = View(reader)
+            return tell(view, view.require(trans_rec_id), documents=documents)
+
+    def transactions(self, *, open_only: bool = False) -> list[TransactionSummary]:
+        """Return the transactions, oldest first."""
+        with self.log.read() as reader:
+            return list_transactions(reader, open_only=open_only)
+
+    def quarantine(self, *, released: bool = False) -> list[QuarantinedItem]:
+        """Return what is in quarantine, oldest first; with ``released`` also what has left it."""
+        with self.log.read() as reader:
+            return list_quarantine(reader, released=released)
+
+    def quarantined(self, quarantine_id: str) -> QuarantinedItem:
+        """Return one thing in quarantine with its bytes as they came.
+
+        Raises:
+            QuarantineNotFound: There is none with this id, or several whose ids begin so.
+        """
+        with self.log.read() as reader:
+            found = [
+                i for i in list_quarantine(reader, released=True) if i.quarantine_id.startswith(quarantine_id)
+            ]
+            if len(found) != 1:
+                raise QuarantineNotFound(f"Nothing in quarantine has the id {quarantine_id[:60]!r}.")
+            document = reader.document(found[0].quarantine_id, 1)
+        content = base64.b64decode(document["base64"]) if document else None
+        return found[0].with_content(content)
+
+    def release(self, quarantine_id: str, *, actor: str = "operator") -> Outcome:
+        """Receive again what is in quarantine, after a fix. What still can't be used stays there.
+
+        Raises:
+            QuarantineNotFound: There is none with this id.
+        """
+        item = self.quarantined(quarantine_id)
+        outcome = self.receive(item.content or b"")
+        if outcome.kind != "quarantined":
+            event = NewEvent(
+                EventType.PACKET_RELEASED,
+                trans_rec_id=item.trans_rec_id,
+                packet_rec_id=item.packet_rec_id,
+                packet_type=item.packet_type,
+                sender=Party.SITE,
+                actor=actor,
+                facts={"outcome": str(outcome.kind)},
+            )
+            in_unit(self.log, lambda unit: unit.append_quarantine(item.quarantine_id, 1, event))
+        return outcome

@@ -1,0 +1,173 @@
+"""The outbox: what the site has decided to send, and how far it has come.
+
+``pending``, then ``attempting`` (durable before the call), then ``confirmed`` or ``rejected``. Nothing makes
+the service's POST idempotent: what is ``attempting`` may have arrived or not, and the log says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from amie_engine.engine.decide import confirmed_event
+from amie_engine.engine.receiving import settle
+from amie_engine.engine.state import START, OutboxEntry, TransactionState
+from amie_engine.engine.unit import UnitOfWork, View, in_unit
+from amie_engine.errors import PacketInvalidData, TransactionNotFound
+from amie_engine.log.database import Statement
+from amie_engine.log.events import EventType, NewEvent
+from amie_engine.packet.base import Packet
+from amie_engine.packet.header import read_record_id
+from amie_engine.protocol import Party
+
+if TYPE_CHECKING:
+    from amie_engine.engine.core import Engine
+
+__all__ = ["Outbox", "Outgoing"]
+
+_OPEN = Statement(
+    "SELECT o.stream, o.answers, t.trans_rec_id, o.kind, o.packet_type, o.status, o.attempts, o.attempted_at"
+    " FROM amie_outbox o JOIN amie_transactions t ON t.stream = o.stream"
+    " WHERE o.hub = :hub AND o.site = :site AND o.status IN ('pending', 'attempting')"
+    " ORDER BY o.decided_at, o.stream, o.decided_version"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Something of the outbox that has still to arrive."""
+
+    stream: str
+    answers: str
+    trans_rec_id: str | None
+    kind: str
+    """``packet``, or ``set_failed`` for the call that sets the transaction failed."""
+    packet_type: str | None
+    status: str
+    attempts: int
+    attempted_at: datetime | None
+
+
+class Outbox:
+    """The outbox of an engine; whoever sends asks it what to send, and tells it what became of that."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def open(self) -> list[Outgoing]:
+        """Return what has still to arrive, oldest first; ``attempting`` may have arrived or not."""
+        log = self._engine.log
+        with log.read() as reader:
+            rows = reader.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})
+        return [
+            Outgoing(
+                stream=row[0],
+                answers=row[1],
+                trans_rec_id=row[2],
+                kind=row[3],
+                packet_type=row[4],
+                status=row[5],
+                attempts=row[6],
+                attempted_at=None if row[7] is None else datetime.fromisoformat(row[7]),
+            )
+            for row in rows
+        ]
+
+    def attempt(self, outgoing: Outgoing) -> Packet | None:
+        """Record that something is about to be sent, and return its packet.
+
+        None where it is no packet but the call that sets the transaction failed. From here on, until it is
+        confirmed or rejected, whether it has arrived is unknown.
+        """
+
+        def attempt(unit: UnitOfWork) -> Packet | None:
+            state, entry = _entry(unit, outgoing)
+            unit.append(state, [_note(EventType.PACKET_ATTEMPTED, state, entry, {})])
+            document = unit.reader.document(state.stream, entry.decided_version)
+            return None if entry.packet_type is None else Packet.from_dict(document)
+
+        return in_unit(self._engine.log, attempt)
+
+    def confirm(self, outgoing: Outgoing, answer: Mapping[str, Any] | None = None) -> None:
+        """Record that the service accepted what was sent.
+
+        Args:
+            answer: The service's answer: its ``result`` is the packet with the ids that it gave. Without
+                ids, those of a transaction that the site began come with a later listing.
+        """
+
+        def confirm(unit: UnitOfWork) -> None:
+            state, entry = _entry(unit, outgoing)
+            if entry.status == "confirmed":
+                return
+            packet_rec_id, trans_rec_id = _ids_in(answer)
+            if entry.answers == START and state.trans_rec_id is None and trans_rec_id is None:
+                return  # it stays attempting: the listing that shows it brings the ids
+            if packet_rec_id is not None and unit.reader.accepted(packet_rec_id) is not None:
+                packet_rec_id = None
+            event = confirmed_event(
+                state, entry, packet_rec_id, trans_rec_id, actor="service", document=answer or None
+            )
+            settle(unit, unit.append(state, [event]), self._engine.receiver)
+
+        in_unit(self._engine.log, confirm)
+
+    def reject(self, outgoing: Outgoing, *, code: str, message: str) -> None:
+        """Record that the service refused what was sent. It is not sent again; a new reply may be decided.
+
+        Args:
+            code: The stable code of the error.
+            message: What the service said; it is kept with the documents, since it may quote the packet.
+        """
+
+        def reject(unit: UnitOfWork) -> None:
+            state, entry = _entry(unit, outgoing)
+            if entry.is_open:
+                note = _note(EventType.PACKET_REJECTED, state, entry, {"code": code}, {"message": message})
+                unit.append(state, [note])
+
+        in_unit(self._engine.log, reject)
+
+
+def _entry(unit: View, outgoing: Outgoing) -> tuple[TransactionState, OutboxEntry]:
+    state = unit.state(outgoing.stream)
+    entry = state.outgoing(outgoing.answers)
+    if entry is None:
+        raise TransactionNotFound(f"The outbox has nothing that answers {outgoing.answers}.")
+    return state, entry
+
+
+def _note(
+    event_type: EventType,
+    state: TransactionState,
+    entry: OutboxEntry,
+    facts: Mapping[str, Any],
+    document: Any = None,
+) -> NewEvent:
+    return NewEvent(
+        event_type,
+        trans_rec_id=state.trans_rec_id,
+        packet_type=entry.packet_type,
+        sender=Party.SITE,
+        status=entry.inform_status,
+        facts={"answers": entry.answers, **facts},
+        document=document,
+    )
+
+
+def _ids_in(answer: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
+    """The record ids of packet and transaction in the service's answer, where it gives them."""
+    result = answer.get("result") if isinstance(answer, Mapping) else None
+    header = result.get("header") if isinstance(result, Mapping) else None
+    if not isinstance(header, Mapping):
+        return None, None
+    ids = []
+    for key in ("packet_rec_id", "trans_rec_id"):
+        try:
+            value = read_record_id(header.get(key), key)
+        except PacketInvalidData:
+            value = None
+        ids.append(None if value is None else str(value))
+    return ids[0], ids[1]

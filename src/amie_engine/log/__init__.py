@@ -1,0 +1,1 @@
+"""The append-only log of events, on SQLite or PostgreSQL."""

@@ -1,0 +1,8 @@
+"""The site's side: its handlers, and the loop that polls, receives, works, replies and sends."""
+
+from amie_engine.site.handlers import Handler, Site
+from amie_engine.site.loading import load_site
+from amie_engine.site.runner import Round, Runner
+from amie_engine.site.work import Deferral, Work
+
+__all__ = ["Deferral", "Handler", "Round", "Runner", "Site", "Work", "load_site"]

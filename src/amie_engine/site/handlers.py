@@ -1,0 +1,87 @@
+"""A site: its name and its handlers, one for each type of packet that waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from amie_engine.errors import HandlerInvalid
+from amie_engine.packet.base import Packet
+from amie_engine.protocol import TRANSACTION_TYPES, Move, Party
+from amie_engine.site.work import Work
+
+__all__ = ["HANDLED_TYPES", "Handler", "Site"]
+
+Handler = Callable[[Any, Work], Any]
+"""``handler(packet, work)`` returns the reply, ``work.fail(...)`` or ``work.defer(...)``.
+
+The packet is of the class for its type. What is returned is checked when it is: a handler that forgets to
+return its reply is told so."""
+
+HandlerType = TypeVar("HandlerType", bound=Handler)
+
+HANDLED_TYPES = frozenset(
+    str(row.move)
+    for transaction in TRANSACTION_TYPES.values()
+    for row in transaction.rows
+    if row.sender is Party.HUB and row.move not in set(Move)
+)
+"""The packet types that a site answers: the hub's requests and data packets."""
+
+
+class Site:
+    """A site and its handlers.
+
+    Args:
+        name: The site's AMIE name.
+
+    A data packet without a handler of its own is answered with a success inform: its DNs are then the site's
+    to fetch from the log, if it wants them.
+
+    Example:
+        >>> site = Site("NCSA")
+        >>> @site.handles("request_project_inactivate")
+        ... def inactivate(request, work):
+        ...     backend.inactivate(request.ProjectID)
+        ...     return work.reply
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._handlers: dict[str, Handler] = {}
+
+    def __repr__(self) -> str:
+        return f"<Site {self.name}, {len(self._handlers)} handlers>"
+
+    def handles(self, *packet_types: str) -> Callable[[HandlerType], HandlerType]:
+        """Register a handler for one or more types of packet.
+
+        Raises:
+            HandlerInvalid: A type is none that the hub sends and a site answers, or has a handler already.
+        """
+        for packet_type in packet_types:
+            if packet_type not in HANDLED_TYPES:
+                raise HandlerInvalid(
+                    f"No site handles a {packet_type!r}.",
+                    hint=f"The types are: {', '.join(sorted(HANDLED_TYPES))}.",
+                )
+            if packet_type in self._handlers:
+                raise HandlerInvalid(f"Site {self.name} has a handler for {packet_type} already.")
+
+        def register(handler: HandlerType) -> HandlerType:
+            for packet_type in packet_types:
+                self._handlers[packet_type] = handler
+            return handler
+
+        return register
+
+    def handler_for(self, packet_type: str) -> Handler | None:
+        """Return the handler for a type of packet; for a data packet without one, the plain confirmation."""
+        handler = self._handlers.get(packet_type)
+        if handler is None and packet_type.startswith("data_"):
+            return _confirm
+        return handler
+
+
+def _confirm(packet: Packet, work: Work) -> Packet:
+    return work.reply
