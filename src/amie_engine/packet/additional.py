@@ -24,8 +24,12 @@ class AdditionalData(dict[str, Any]):
         self._packet = packet
 
     def __setitem__(self, name: str, value: Any) -> None:
-        super().__setitem__(name, value)
-        self._packet._set_body_value(name, value)
+        field = self._packet._fields.get(name)
+        if field is not None:
+            field.__set__(self._packet, value)
+        else:
+            self._packet._set_body_value(name, value)
+        super().__setitem__(name, None if value is None else self._packet._body[name])
 
     def __delitem__(self, name: str) -> None:
         super().__delitem__(name)
@@ -34,6 +38,17 @@ class AdditionalData(dict[str, Any]):
     def __ior__(self, other: Any) -> AdditionalData:  # type: ignore[override,misc] # as dict's, writing through
         self.update(other)
         return self
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)  # a copy belongs to no packet
+
+    def become(self, other: Mapping[str, Any]) -> None:
+        """Take the items of another mapping in place of the present ones."""
+        for name in self.keys() - other.keys():
+            del self[name]
+        for name, value in other.items():
+            if name not in self or self[name] is not value:
+                self[name] = value
 
     def update(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), **items: Any) -> None:  # type: ignore[override] # dict's overloads, in one signature
         for name, value in {**dict(other), **items}.items():
@@ -45,8 +60,10 @@ class AdditionalData(dict[str, Any]):
         return self[name]
 
     def pop(self, name: str, *default: Any) -> Any:
-        value = super().pop(name, *default)
-        self._packet._set_body_value(name, None)
+        if name not in self:
+            return super().pop(name, *default)
+        value = self[name]
+        del self[name]
         return value
 
     def popitem(self) -> tuple[str, Any]:

@@ -13,46 +13,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from amie_engine.errors import PacketInvalidData, PacketInvalidType
 from amie_engine.packet.additional import AdditionalData
-from amie_engine.packet.fields import Field, copy_json
-from amie_engine.packet.header import (
-    HEADER_KEYS,
-    ExpectedReply,
-    flag_field,
-    json_field,
-    moment_field,
-    read_expected_replies,
-    read_record_id,
-    record_id_field,
-    reply_reference_field,
-    text_field,
-)
+from amie_engine.packet.fields import Field
+from amie_engine.packet.header import HEADER_KEYS, Header, read_record_id
+from amie_engine.packet.jsonvalue import copy_json, json_value, parse_json
+from amie_engine.packet.registry import PACKET_TYPES, find_packet_type, unreadable
+from amie_engine.packet.replies import INFORM, Replies
+from amie_engine.packet.validation import Validation
 
 __all__ = ["Packet", "PacketInvalidData", "PacketInvalidType"]
 
-_INFORM = "inform_transaction_complete"
 
-
-class _ExpectedReplies:
-    """``expected_reply``: of a packet, what its header says, else its class; of a class, the class's own."""
-
-    def __get__(self, packet: Packet | None, owner: type[Packet]) -> list[ExpectedReply]:
-        if packet is not None and "expected_reply_list" in packet._header:
-            replies = read_expected_replies(packet._header["expected_reply_list"])
-            if replies is not None:
-                return replies
-        return [dict(reply) for reply in owner._expected_reply]
-
-    def __set__(self, packet: Packet, value: list[ExpectedReply]) -> None:
-        replies = read_expected_replies(value)
-        if replies is None:
-            raise PacketInvalidData(
-                "expected_reply is no list of replies.",
-                hint='Give [{"type": "...", "timeout": minutes}, ...].',
-            )
-        packet._header["expected_reply_list"] = replies
-
-
-class Packet:
+class Packet(Replies, Validation):
     """An AMIE packet: a type, a header and a body.
 
     ``Packet.from_dict`` and ``Packet.from_json`` give an object of the class for the document's type. What
@@ -81,50 +52,22 @@ class Packet:
             ``additional_data``.
 
     Raises:
-        PacketInvalidData: An id is no number, or a time has no zone.
+        PacketInvalidData: An id is no number, a time has no zone, or a value has no form in JSON.
 
     Source: "Implementing AMIE", packet header; the public client's documentation of ``Packet``.
     """
 
-    _packet_type: ClassVar[str] = ""
-    _expected_reply: ClassVar[list[ExpectedReply]] = []
-    _fields: ClassVar[dict[str, Field[Any]]] = {}
-    _data_keys_required: ClassVar[list[str]] = []
-    _data_keys_not_required_in_reply: ClassVar[list[str]] = []
-    _data_keys_allowed: ClassVar[list[str]] = []
     _assignable: ClassVar[frozenset[str]] = frozenset()
-    _types: ClassVar[dict[str, type[Packet]]] = {}
+    _types: ClassVar[dict[str, type[Packet]]] = PACKET_TYPES
 
     __slots__ = ("__weakref__", "_body", "_document", "_emptied", "_header", "_original_data", "_owned")
 
-    _body: dict[str, Any]
-    """The body as it goes on the wire."""
     _document: dict[str, Any]
-    """The rest of the document: DATA_TYPE, type_id and what else came."""
-    _emptied: set[str]
-    """The fields that were assigned None or deleted: an item set and then emptied counts as missing."""
-    _header: dict[str, Any]
-    """The header as it goes on the wire."""
+    """The rest of the document: DATA_TYPE, type_id and what else came; ``type`` only if one came."""
     _original_data: Any
     """The document that the packet was made from, or None."""
     _owned: set[str]
     """The lists and objects of the body that are this packet's own copies."""
-
-    packet_rec_id = record_id_field()
-    packet_id = record_id_field()
-    trans_rec_id = record_id_field()
-    transaction_id = record_id_field()
-    packet_timestamp = moment_field()
-    in_reply_to_id = reply_reference_field()
-    local_site_name = text_field()
-    remote_site_name = text_field()
-    originating_site_name = text_field()
-    outgoing_flag = flag_field()
-    transaction_state = text_field()
-    packet_state = text_field()
-    client_state = text_field()
-    client_json = json_field()
-    expected_reply = _ExpectedReplies()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -136,7 +79,7 @@ class Packet:
         cls._data_keys_allowed = [f.name for f in declared if not (f.required or f.beyond_client)]
         cls._assignable = _settable_names(cls)
         if "_packet_type" in vars(cls):
-            Packet._types.setdefault(cls._packet_type, cls)
+            PACKET_TYPES.setdefault(cls._packet_type, cls)
 
     def __init__(
         self,
@@ -185,7 +128,7 @@ class Packet:
             if value is not None:
                 setattr(self, name, value)
         if type_id is not None:
-            self.type_id = read_record_id(type_id, "type_id")
+            self.type_id = type_id
         if additional_data is not None:
             self.additional_data = additional_data
         for name, value in kwargs.items():
@@ -209,13 +152,24 @@ class Packet:
 
     def __repr__(self) -> str:
         # No field of the body: most of them are personal.
-        header = self._header
-        ids = "".join(
-            f" {key}={header[key]!r}"
-            for key in ("packet_rec_id", "trans_rec_id", "in_reply_to")
-            if key in header
-        )
-        return f"<{type(self).__name__}{ids}>"
+        ids = {
+            "packet_rec_id": self.packet_rec_id,
+            "trans_rec_id": self.trans_rec_id,
+            "in_reply_to": self.in_reply_to_id,
+        }
+        shown = "".join(f" {name}={value}" for name, value in ids.items() if value is not None)
+        return f"<{type(self).__name__}{shown}>"
+
+    def __copy__(self) -> Packet:
+        # A packet owns its body: a copy that shared it would change with it.
+        copied: Packet = object.__new__(type(self))
+        copied._header = copy_json(self._header)
+        copied._body = copy_json(self._body)
+        copied._document = copy_json(self._document)
+        copied._original_data = self._original_data
+        copied._emptied = self._emptied.copy()
+        copied._owned = self._owned.copy()
+        return copied
 
     def _no_such_field(self, name: str) -> str:
         names = {known.lower(): known for known in sorted(self._fields.keys() | _HEADER_ATTRIBUTES)}
@@ -243,7 +197,7 @@ class Packet:
             self._body.pop(name, None)
             self._emptied.add(name)
         else:
-            self._body[name] = value
+            self._body[name] = json_value(value, name)
             self._emptied.discard(name)
             self._owned.add(name)
 
@@ -258,22 +212,7 @@ class Packet:
 
     @additional_data.setter
     def additional_data(self, value: Mapping[str, Any]) -> None:
-        current = AdditionalData(self)
-        current.clear()
-        current.update(value)
-
-    @property
-    def _required_data(self) -> dict[str, Any]:
-        """The required items that were ever set, None for one that was emptied."""
-        return self._data_of(self._data_keys_required)
-
-    @property
-    def _allowed_data(self) -> dict[str, Any]:
-        """The optional items that were ever set, None for one that was emptied."""
-        return self._data_of(self._data_keys_allowed)
-
-    def _data_of(self, names: list[str]) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in names if name in self._body or name in self._emptied}
+        AdditionalData(self).become(value)
 
     # The wire
 
@@ -284,25 +223,18 @@ class Packet:
 
     @property
     def type_id(self) -> int | None:
-        """The service's number for the packet's type."""
-        return read_record_id(self._document.get("type_id"), "type_id")
+        """The service's number for the packet's type, or None where the document has none."""
+        try:
+            return read_record_id(self._document.get("type_id"), "type_id")
+        except PacketInvalidData:
+            return None
 
     @type_id.setter
     def type_id(self, value: int | str | None) -> None:
-        self._document["type_id"] = read_record_id(value, "type_id")
-
-    @property
-    def sender_name(self) -> str | None:
-        """The name of the party that sent the packet, or None where the header does not tell.
-
-        Source: "The AMIE Model"; it is ``local_site_name`` if ``outgoing_flag`` is true, else
-        ``remote_site_name``, whichever side wrote the header.
-        """
-        flag = self._header.get("outgoing_flag")
-        if flag is None or flag == "":
-            return None
-        outgoing = flag in (1, "1") or (isinstance(flag, str) and flag.lower() == "true")
-        return self.local_site_name if outgoing else self.remote_site_name
+        if value is None:
+            self._document.pop("type_id", None)
+        else:
+            self._document["type_id"] = read_record_id(value, "type_id")
 
     @classmethod
     def _find_packet_type(cls, packet_or_packet_type: Packet | type[Packet] | str) -> type[Packet]:
@@ -311,24 +243,7 @@ class Packet:
         Raises:
             PacketInvalidType: There is no such type.
         """
-        found: type[Packet] | None = None
-        if isinstance(packet_or_packet_type, str):
-            found = Packet._types.get(packet_or_packet_type)
-        elif isinstance(packet_or_packet_type, Packet):
-            found = type(packet_or_packet_type)
-        elif isinstance(packet_or_packet_type, type):
-            found = packet_or_packet_type
-        if found is None or not found._packet_type:
-            name = packet_or_packet_type if isinstance(packet_or_packet_type, str) else None
-            nearest = difflib.get_close_matches(name, Packet._types, n=1) if name and len(name) < 100 else []
-            shown = repr(name[:60]) if name else "what was given"
-            raise PacketInvalidType(
-                f"No AMIE packet type is named {shown}.",
-                hint=f"Did you mean {nearest[0]!r}?"
-                if nearest
-                else "See docs/packets.md for those that there are.",
-            )
-        return found
+        return find_packet_type(packet_or_packet_type)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Packet:
@@ -341,21 +256,29 @@ class Packet:
             PacketInvalidData: The document is not an object with a header and a body, or an id is no number.
         """
         try:
-            packet_type, header, body = data["type"], data["header"], data["body"]
-            found = Packet._types[packet_type]
+            found = PACKET_TYPES[data["type"]]
+            header, body = data["header"], data["body"]
         except (KeyError, TypeError, IndexError):
-            raise _unreadable(data) from None
+            raise unreadable(data) from None
         if type(header) is not dict or type(body) is not dict or type(data) is not dict:
-            raise _unreadable(data)
-        for key in ("packet_rec_id", "trans_rec_id", "packet_id", "transaction_id", "in_reply_to"):
+            if not all(isinstance(part, Mapping) for part in (data, header, body)):
+                raise unreadable(data)
+            data = {**data, "header": dict(header), "body": dict(body)}
+            return cls.from_dict(data)
+        for key in _RECORD_IDS:
             value = header.get(key)
             if value is not None and not (type(value) is int and 0 <= value < _SMALL_ID):
-                header_field = getattr(Packet, "in_reply_to_id" if key == "in_reply_to" else key)
-                header_field.read(value, key)
-        packet = object.__new__(found)
-        _set_header(packet, header.copy())
+                Header.packet_rec_id.read(value, key)
+        if header.get("in_reply_to") is not None:
+            Header.in_reply_to_id.read(header["in_reply_to"], "in_reply_to")
+        document, header = data.copy(), header.copy()
+        document["header"] = document["body"] = None  # they keep their places, and as_dict fills them
+        if header.get("client_json") is not None:
+            header["client_json"] = copy_json(header["client_json"])
+        packet: Packet = object.__new__(found)
+        _set_header(packet, header)
         _set_body(packet, body.copy())
-        _set_document(packet, data.copy())
+        _set_document(packet, document)
         _set_original(packet, data)
         _set_emptied(packet, set())
         _set_owned(packet, set())
@@ -366,7 +289,7 @@ class Packet:
         """Return the packet that JSON text describes. As ``from_dict``, and `PacketInvalidData` for text that
         is no JSON."""
         try:
-            document = json.loads(json_string)
+            document = parse_json(json_string)
         except ValueError:
             raise PacketInvalidData("The packet is no JSON text.") from None
         return cls.from_dict(document)
@@ -374,123 +297,32 @@ class Packet:
     def as_dict(self) -> dict[str, Any]:
         """Return the packet as a wire document, which shares nothing with the packet."""
         document: dict[str, Any] = copy_json(self._document)
-        if "type" in document:  # it came from a document: absent header keys stay absent
-            document["header"] = copy_json(self._header)
-        else:
+        header: dict[str, Any] = copy_json(self._header)
+        if "type" not in document:  # it was made here; what came keeps its absent keys, and its null ones
             document["type"] = self._packet_type
-            document["header"] = dict.fromkeys(HEADER_KEYS) | copy_json(self._header)
-            if "expected_reply_list" not in self._header:
+            values = {key: value for key, value in header.items() if value is not None}
+            header = dict.fromkeys(HEADER_KEYS) | values
+            if "expected_reply_list" not in values:
                 # An inform expects no reply; the class attribute says otherwise only for those who ask.
-                document["header"]["expected_reply_list"] = (
-                    [] if self._packet_type == _INFORM else self.expected_reply
-                )
+                header["expected_reply_list"] = [] if self._packet_type == INFORM else self.expected_reply
+        document["header"] = header
         document["body"] = copy_json(self._body)
         return document
 
     def json(self, **json_kwargs: Any) -> str:
-        """Return the packet as JSON text. The arguments are those of ``json.dumps``."""
-        return json.dumps(self.as_dict(), **json_kwargs)
+        """Return the packet as JSON text. The arguments are those of ``json.dumps``.
+
+        Raises:
+            PacketInvalidData: The packet came with a value that is nested too deeply to be written.
+        """
+        try:
+            return json.dumps(self.as_dict(), **json_kwargs)
+        except RecursionError:
+            raise PacketInvalidData(f"{self!r} is nested too deeply to be written.") from None
 
     def pretty_print(self) -> None:
         """Print the packet as indented JSON."""
         print(self.json(indent=4, sort_keys=True))  # noqa: T201 # that is its purpose
-
-    # Replies
-
-    def reply_packet(
-        self, packet_rec_id: int | str | None = None, packet_type: str | None = None, force: bool = False
-    ) -> Packet:
-        """Return a new packet of the type that this one expects as its reply, with ``in_reply_to`` set.
-
-        Args:
-            packet_rec_id: The record id of the reply, if it has one.
-            packet_type: Which type, where several are expected.
-            force: Take ``packet_type`` even if it is not expected.
-
-        Raises:
-            PacketInvalidType: No reply is expected, several are and none was named, or the one named is not.
-
-        For an inform, whose header expects nothing, the class's own list is used, for callers who ask.
-        """
-        expected = self.expected_reply
-        if not expected and self._packet_type == _INFORM:
-            expected = type(self).expected_reply
-        names = [reply["type"] for reply in expected]
-        if not (packet_type and force):
-            if not names:
-                raise PacketInvalidType(f"{self!r} expects no reply.")
-            if packet_type is None:
-                if len(names) > 1:
-                    raise PacketInvalidType(
-                        f"{self!r} expects one of several replies: {', '.join(names)}.",
-                        hint="Name one: reply_packet(packet_type=...).",
-                    )
-                packet_type = names[0]
-            elif packet_type not in names:
-                raise PacketInvalidType(
-                    f"{self!r} does not expect {packet_type!r}, but {' or '.join(names)}.",
-                    hint="Take that, or say force=True.",
-                )
-        found = self._find_packet_type(packet_type)
-        return found(packet_rec_id=packet_rec_id, in_reply_to=self.packet_rec_id)
-
-    def reply_with_failure(self, detail_code: str = "2", message: str = "fail transaction") -> Packet:
-        """Return an inform with ``StatusCode`` Failure: sent in reply, it fails the transaction.
-
-        Source: "Implementing AMIE", inform_transaction_complete.
-        """
-        return self._find_packet_type(_INFORM)(
-            in_reply_to=self.packet_rec_id, StatusCode="Failure", DetailCode=detail_code, Message=message
-        )
-
-    # Validation
-
-    def missing_attributes(self) -> list[str]:
-        """Return the required items without a value; in a reply, less those that the service can infer."""
-        body = self._body
-        missing = [
-            name
-            for name in self._data_keys_required
-            if body.get(name) is None and not any(body.get(other) for other in self._fields[name].also)
-        ]
-        if self.in_reply_to_id is not None:
-            missing = [name for name in missing if name not in self._data_keys_not_required_in_reply]
-        return missing
-
-    def validate_data(self, raise_on_invalid: bool = False) -> bool:
-        """Tell whether the packet has the data that AMIE requires of it.
-
-        In a packet that begins a transaction every required item must have a value. In a reply, items that
-        were never set are assumed to be filled in by the service from the packet that is answered; one that
-        was set and then emptied counts as missing, unless the service can infer it.
-
-        Raises:
-            PacketInvalidData: With ``raise_on_invalid``, naming what is missing or wrong.
-        """
-        problems = self._problems()
-        if problems and raise_on_invalid:
-            raise PacketInvalidData(f"{self!r} is not valid: {'; '.join(problems)}.")
-        return not problems
-
-    def _problems(self) -> list[str]:
-        body = self._body
-        missing = None
-        for name in self._data_keys_required:
-            if body.get(name) is None:
-                missing = self._missing_here() if missing is None else missing
-        problems = [f"missing {', '.join(missing)}"] if missing else []
-        if "ResourceList" in self._fields:
-            resources = body.get("ResourceList")
-            if resources is not None and (type(resources) is not list or len(resources) != 1):
-                problems.append("ResourceList must be a list of exactly one resource")
-        return problems
-
-    def _missing_here(self) -> list[str]:
-        """The required items that count as missing, by the rule for replies or the one for first packets."""
-        missing = self.missing_attributes()
-        if self.in_reply_to_id is not None:
-            missing = [name for name in missing if name in self._emptied or name in self._body]
-        return missing
 
 
 def _settable_names(cls: type[Packet]) -> frozenset[str]:
@@ -503,7 +335,8 @@ def _settable_names(cls: type[Packet]) -> frozenset[str]:
 
 Packet._assignable = _settable_names(Packet)
 _HEADER_ATTRIBUTES = frozenset(name for name in Packet._assignable if not name.startswith("_"))
-_SMALL_ID = 10**38
+_RECORD_IDS = ("packet_rec_id", "trans_rec_id", "packet_id", "transaction_id")
+_SMALL_ID = 2**63  # most are: the others, and those that come as text, take the slower way
 
 # Packet.__setattr__ checks names, which from_dict has no need of: it is the hot path.
 _set_header = vars(Packet)["_header"].__set__
@@ -512,22 +345,3 @@ _set_document = vars(Packet)["_document"].__set__
 _set_original = vars(Packet)["_original_data"].__set__
 _set_emptied = vars(Packet)["_emptied"].__set__
 _set_owned = vars(Packet)["_owned"].__set__
-
-
-def _unreadable(data: Any) -> PacketInvalidData | PacketInvalidType:
-    """The error that says why a document is no packet."""
-    if not isinstance(data, dict):
-        return PacketInvalidData("A packet's document is an object, and this is none.")
-    packet_type = data.get("type")
-    if not isinstance(packet_type, str):
-        return PacketInvalidData("The packet's document names no type.")
-    if packet_type not in Packet._types:
-        try:
-            Packet._find_packet_type(packet_type)
-        except PacketInvalidType as error:
-            return error
-    for part in ("header", "body"):
-        if not isinstance(data.get(part), dict):
-            state = "is no object" if data.get(part) is not None else "is missing"
-            return PacketInvalidData(f"The {part} of this {packet_type} {state}.")
-    return PacketInvalidData(f"The document of this {packet_type} is no packet.")

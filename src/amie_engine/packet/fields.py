@@ -25,32 +25,22 @@ __all__ = [
     "ListField",
     "ObjectsField",
     "TextField",
-    "copy_json",
     "parse_date",
     "parse_datetime",
 ]
 
 T = TypeVar("T")
 
-_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ].*)?", re.DOTALL)
-
-
-def copy_json(value: Any) -> Any:
-    """Return a copy of a JSON value that shares no list or object with it."""
-    if type(value) is dict:
-        return {key: copy_json(item) for key, item in value.items()}
-    if type(value) is list:
-        return [copy_json(item) for item in value]
-    return value
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ].+)?", re.ASCII)
 
 
 def parse_date(text: str) -> date | None:
     """Return the date that ``YYYY-MM-DD`` text (a time may follow) names, or None where it names none."""
-    match = _DATE.fullmatch(text.strip())
-    if match is None:
+    text = text.strip()
+    if _DATE.fullmatch(text) is None:
         return None
     try:
-        return date.fromisoformat(match[1])
+        return datetime.fromisoformat(text).date()
     except ValueError:
         return None
 
@@ -134,15 +124,18 @@ class Field(Generic[T]):
         if packet is None:
             return self
         value = packet._body_value(self.name)
-        if value is None and self.also:
-            value = next((packet._body[name] for name in self.also if name in packet._body), None)
+        for spelling in self.also:
+            if value is None:
+                value = packet._body_value(spelling)
         return self.read(value)
 
     def __set__(self, packet: Packet, value: T | None) -> None:
         packet._set_body_value(self.name, None if value is None else self.write(value))
+        for spelling in self.also:  # else an old value would go out beside the new one, or in place of none
+            packet._body.pop(spelling, None)
 
     def __delete__(self, packet: Packet) -> None:
-        packet._set_body_value(self.name, None)
+        self.__set__(packet, None)
 
     def read(self, value: Any) -> T | None:
         """Return the Python value for a value as it stands in the body."""
@@ -199,18 +192,19 @@ class DateTimeField(Field[str]):
                     hint="AMIE's times carry one: use datetime.now(UTC), or attach the zone that is meant.",
                 )
             return value.isoformat()
+        if isinstance(value, date):
+            raise PacketInvalidData(
+                f"{self.name} was given a date, and it is a time.", hint="Give a datetime with its zone."
+            )
         return value
 
 
 class AmountField(Field[str | int | Decimal]):
-    """A decimal amount, which may be negative. It reads as it stands on the wire, as text; a number may be
-    assigned."""
+    """A decimal amount, which may be negative. It reads as it stands on the wire, mostly as text; a number
+    may be assigned."""
 
     kind = "amount"
     __slots__ = ()
-
-    def write(self, value: Any) -> Any:
-        return str(value) if isinstance(value, Decimal) else value
 
 
 class ListField(Field[list[str]]):
@@ -219,15 +213,9 @@ class ListField(Field[list[str]]):
     kind = "list"
     __slots__ = ()
 
-    def write(self, value: Any) -> Any:
-        return list(value) if isinstance(value, tuple | set | frozenset) else value
-
 
 class ObjectsField(Field[list[dict[str, Any]]]):
     """A list of flat objects, whose keys are ``items``."""
 
     kind = "objects"
     __slots__ = ()
-
-    def write(self, value: Any) -> Any:
-        return list(value) if isinstance(value, tuple) else value

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, overload
 
 from amie_engine.errors import PacketInvalidData
 from amie_engine.packet.fields import parse_datetime
-
-if TYPE_CHECKING:
-    from amie_engine.packet.base import Packet
+from amie_engine.packet.jsonvalue import parse_json
 
 __all__ = [
     "DEFAULT_REPLY_TIMEOUT",
     "HEADER_KEYS",
     "ExpectedReply",
+    "Header",
     "HeaderField",
     "expects",
     "format_timestamp",
@@ -102,7 +100,7 @@ def _text(value: Any, name: str) -> str | None:
 def _read_json(value: Any, name: str) -> Any:
     if isinstance(value, str):
         try:
-            return json.loads(value)
+            return parse_json(value)
         except ValueError:
             return value
     return value
@@ -111,7 +109,7 @@ def _read_json(value: Any, name: str) -> Any:
 def _write_json(value: Any, name: str) -> Any:
     if isinstance(value, str):
         try:
-            return json.loads(value)
+            return parse_json(value)
         except ValueError:
             raise PacketInvalidData("The packet's client_json is text that is no JSON.") from None
     return value
@@ -131,7 +129,10 @@ def _write_moment(value: Any, name: str) -> str | None:
         )
     if moment.tzinfo is None:
         raise PacketInvalidData(f"The packet's {name} has no time zone.", hint="Use datetime.now(UTC).")
-    return format_timestamp(moment)
+    try:
+        return format_timestamp(moment)
+    except OverflowError:  # in UTC it lies before the year 1 or after the year 9999
+        raise PacketInvalidData(f"The packet's {name} is no time that UTC has.") from None
 
 
 def _read_reply_reference(value: Any, name: str) -> int | None:
@@ -168,44 +169,62 @@ class HeaderField(Generic[T]):
     @overload
     def __get__(self, packet: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, packet: Packet, owner: type) -> T | None: ...
-    def __get__(self, packet: Packet | None, owner: type) -> Self | T | None:
+    def __get__(self, packet: Header, owner: type) -> T | None: ...
+    def __get__(self, packet: Header | None, owner: type) -> Self | T | None:
         if packet is None:
             return self
         return self.read(packet._header.get(self.key), self.name)
 
-    def __set__(self, packet: Packet, value: Any) -> None:
+    def __set__(self, packet: Header, value: Any) -> None:
         packet._header[self.key] = self.write(value, self.name)
 
 
-def record_id_field() -> HeaderField[int]:
+def _record_id() -> HeaderField[int]:
     """An id that the service gives, up to 38 digits."""
     return HeaderField(read_record_id, read_record_id)
 
 
-def text_field() -> HeaderField[str]:
-    """A name or a state."""
+def _name_or_state() -> HeaderField[str]:
     return HeaderField(_text, _text)
 
 
-def flag_field() -> HeaderField[Any]:
-    """1 or 0, at times true or false: read as it stands."""
-    return HeaderField(_as_is, _as_is)
+class Header:
+    """The part of a packet that has the attributes from its header."""
 
+    __slots__ = ()
 
-def json_field() -> HeaderField[Any]:
-    """A JSON document; text is parsed."""
-    return HeaderField(_read_json, _write_json)
+    _header: dict[str, Any]
+    """The header as it goes on the wire."""
 
+    packet_rec_id = _record_id()
+    packet_id = _record_id()
+    trans_rec_id = _record_id()
+    transaction_id = _record_id()
+    packet_timestamp: HeaderField[datetime] = HeaderField(_read_moment, _write_moment)
+    in_reply_to_id: HeaderField[int] = HeaderField(
+        _read_reply_reference, _read_reply_reference, key="in_reply_to"
+    )
+    local_site_name = _name_or_state()
+    remote_site_name = _name_or_state()
+    originating_site_name = _name_or_state()
+    outgoing_flag: HeaderField[Any] = HeaderField(_as_is, _as_is)
+    transaction_state = _name_or_state()
+    packet_state = _name_or_state()
+    client_state = _name_or_state()
+    client_json: HeaderField[Any] = HeaderField(_read_json, _write_json)
 
-def moment_field() -> HeaderField[datetime]:
-    """A moment with its zone."""
-    return HeaderField(_read_moment, _write_moment)
+    @property
+    def sender_name(self) -> str | None:
+        """The name of the party that sent the packet, or None where the header does not tell.
 
-
-def reply_reference_field() -> HeaderField[int]:
-    """The id of the packet that this one answers; a packet, an id or a wire document may be assigned."""
-    return HeaderField(_read_reply_reference, _read_reply_reference, key="in_reply_to")
+        Source: "The AMIE Model"; it is ``local_site_name`` if ``outgoing_flag`` is true, else
+        ``remote_site_name``, whichever side wrote the header.
+        """
+        flag = self._header.get("outgoing_flag")
+        if flag is None or flag == "":
+            return None
+        outgoing = flag in (1, "1") or (isinstance(flag, str) and flag.lower() == "true")
+        return self.local_site_name if outgoing else self.remote_site_name
 
 
 HEADER_KEYS = (
@@ -220,6 +239,7 @@ HEADER_KEYS = (
     "outgoing_flag",
     "transaction_state",
     "packet_state",
-    "packet_timestamp",
 )
-"""The keys that the header of a packet made here always has, with null where there is no value."""
+"""The keys that the header of a packet made here always has, with null where there is no value. The others
+(``packet_timestamp``, ``in_reply_to``, ``client_state``, ``client_json``) are left out where there is none,
+as the public client leaves them out of what it sends."""

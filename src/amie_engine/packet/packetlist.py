@@ -9,6 +9,7 @@ from typing import Any
 
 from amie_engine.errors import PacketError
 from amie_engine.packet.base import Packet, PacketInvalidData
+from amie_engine.packet.jsonvalue import parse_json
 
 __all__ = ["PacketList", "UnreadableDocument"]
 
@@ -73,11 +74,12 @@ class PacketList:
 
     @classmethod
     def from_json(cls, json_in: str | bytes) -> PacketList:
-        """As ``from_dict``, from JSON text."""
+        """As ``from_dict``, from JSON text; `PacketInvalidData` also for text that is no JSON."""
         try:
-            return cls.from_dict(json.loads(json_in))
-        except json.JSONDecodeError:
+            answer = parse_json(json_in)
+        except ValueError:
             raise PacketInvalidData("The answer is no JSON text.") from None
+        return cls.from_dict(answer)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the list as the service writes it, the unreadable documents at its end."""

@@ -21,8 +21,7 @@ class _UserModify(Packet):
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
-        action = self.ActionType
-        if action is not None and action not in ("add", "delete", "replace"):
+        if self.ActionType not in ("add", "delete", "replace"):
             problems.append("ActionType must be add, delete or replace")
         return problems
 

@@ -110,15 +110,23 @@ class Runner:
                 result.errors.append(error)
         return result
 
-    def run(self, stop: threading.Event | None = None) -> None:
+    def run(
+        self, stop: threading.Event | None = None, *, on_round: Callable[[Round], object] | None = None
+    ) -> None:
         """Run rounds until ``stop`` is set; in the main thread also until SIGTERM or SIGINT.
 
         The round that is under way is finished first: a handler is never cut off in the middle.
+
+        Args:
+            stop: Set it to end the loop.
+            on_round: Called after each round with what it did.
         """
         stop = stop or threading.Event()
         with _stopping(stop):
             while not stop.is_set():
                 result = self.run_once()
+                if on_round is not None:
+                    on_round(result)
                 if not result.moved or result.errors:
                     stop.wait(self.interval)
         logger.info("Stopped.")

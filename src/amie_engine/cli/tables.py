@@ -1,0 +1,166 @@
+"""How lists and stories look on a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from amie_engine.audit import Story
+from amie_engine.engine import QuarantinedItem, TransactionSummary
+from amie_engine.protocol import TRANSACTION_TYPES, State
+
+__all__ = ["age", "print_quarantine", "print_story", "state_text", "transactions_table", "type_name"]
+
+_WIDE = 130
+"""Columns from which a terminal has room for everything."""
+
+_STATE_STYLES = {"completed": "green", "failed": "red", "start": "dim"}
+_WHO_STYLES = {"hub": "cyan", "site": "magenta", "engine": "dim"}
+
+
+def age(since: datetime, now: datetime) -> str:
+    """Return how long ago something was, in its largest unit; or how far ahead it is."""
+    seconds = (now - since).total_seconds()
+    sign, seconds = ("in ", -seconds) if seconds < 0 else ("", seconds)
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{sign}{int(seconds // length)} {unit}"
+    return f"{sign}{int(seconds)} s"
+
+
+def state_text(state: str) -> Text:
+    """Return a state in its colour."""
+    return Text(state, style=_STATE_STYLES.get(state, "yellow"))
+
+
+def transactions_table(transactions: Sequence[TransactionSummary], now: datetime, width: int) -> Table:
+    """Return the table of transactions: id, type, grant, state, whose turn, age, deadline.
+
+    Args:
+        transactions: Its rows.
+        now: What ages and deadlines are counted from.
+        width: The terminal's columns; a wide one has room for names in full, project and resource.
+    """
+    wide = width >= _WIDE
+    with_notes = any(_note(transaction) for transaction in transactions)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("transaction", "type", "grant"):
+        table.add_column(column, no_wrap=True)
+    for column in ("project", "resource") if wide else ():
+        table.add_column(column, no_wrap=True)
+    for column in ("state", "turn", "age", "deadline"):
+        table.add_column(column, no_wrap=True)
+    if with_notes:
+        table.add_column("note", overflow="fold")
+    for transaction in transactions:
+        row: list[str | Text] = [
+            transaction.trans_rec_id or f"({transaction.stream[:8]})",
+            type_name(transaction.type, wide=wide),
+            escape(transaction.grant_number or ""),
+        ]
+        if wide:
+            row += [escape(transaction.project_id or ""), escape(transaction.resource or "")]
+        row += [
+            state_text(transaction.state),
+            _turn(transaction),
+            age(transaction.opened_at, now),
+            _deadline(transaction, now),
+        ]
+        table.add_row(*row, *([_note(transaction)] if with_notes else []))
+    return table
+
+
+def type_name(name: str | None, *, wide: bool) -> str:
+    """Return a transaction type's name: AMIE's abbreviation, or in full."""
+    if name is None:
+        return "?"
+    return name if wide else TRANSACTION_TYPES[name].abbreviation
+
+
+def _turn(transaction: TransactionSummary) -> str:
+    if transaction.turn is None:
+        return ""
+    return "site (sending)" if transaction.turn == "site" and transaction.sending else transaction.turn
+
+
+def _deadline(transaction: TransactionSummary, now: datetime) -> Text:
+    if transaction.deadline is None:
+        return Text("")
+    if transaction.deadline < now:
+        return Text(f"overdue {age(transaction.deadline, now)}", style="bold red")
+    return Text(age(transaction.deadline, now))
+
+
+def _note(transaction: TransactionSummary) -> str:
+    notes = [transaction.problem] if transaction.problem else []
+    if transaction.held:
+        notes.append(f"{transaction.held} held")
+    return escape("; ".join((*notes, *transaction.anomalies)))
+
+
+def print_story(console: Console, story: Story) -> None:
+    """Print the story of a transaction, an entry a line."""
+    kind = f"{story.type} " if story.type else ""
+    name = story.trans_rec_id or f"({story.stream})"
+    console.print(
+        Text.assemble(
+            ("Transaction ", "bold"),
+            (name, "bold"),
+            f" - {kind}between {story.site} and {story.hub}: ",
+            state_text(story.state),
+        )
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("time (UTC)", no_wrap=True)
+    table.add_column("who", no_wrap=True)
+    table.add_column("what happened", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    day = None
+    for entry in story.entries:
+        moment = entry.time.astimezone(UTC)
+        shown = f"{moment:%Y-%m-%d %H:%M:%S}" if moment.date() != day else f"{moment:           %H:%M:%S}"
+        day = moment.date()
+        who = Text(entry.who, style=_WHO_STYLES.get(entry.who, ""))
+        table.add_row(f"{shown}.{moment:%f}"[:-3], who, escape(entry.sentence), state_text(entry.state))
+        if entry.document is not None:
+            table.add_row(
+                "", "", Text(json.dumps(entry.document, indent=2, ensure_ascii=False), style="dim"), ""
+            )
+    console.print(table)
+    if story.state == State.START:
+        console.print("Nothing has moved it yet.")
+
+
+def print_quarantine(console: Console, items: Iterable[QuarantinedItem], now: datetime) -> None:
+    """Print what is in quarantine: for each its code, why, and what to do."""
+    empty = True
+    for item in items:
+        empty = False
+        packet = " ".join(
+            part
+            for part in (
+                item.packet_type,
+                f"packet {item.packet_rec_id}" if item.packet_rec_id else None,
+                f"of transaction {item.trans_rec_id}" if item.trans_rec_id else None,
+            )
+            if part
+        )
+        status = "" if item.status == "quarantined" else f" ({item.status})"
+        console.print(
+            Text.assemble(
+                (item.quarantine_id[:12], "bold"),
+                "  ",
+                (item.code, "red"),
+                f"{status}  {packet or 'no packet'}, {item.size} bytes, {age(item.quarantined_at, now)} ago",
+            )
+        )
+        console.print(f"              {escape(item.reason)}", soft_wrap=True)
+        console.print(f"              [dim]{escape(item.hint)}[/dim]", soft_wrap=True)
+    if empty:
+        console.print("Nothing is in quarantine.")
