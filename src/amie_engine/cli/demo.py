@@ -64,11 +64,12 @@ def sandbox(
         made.start_scenario(name)
 
     def started(url: str) -> None:
+        documentation = f"{url.partition('/v0')[0]}/docs"
         told = {
             "url": url,
             "site": site,
             "api_key": made.api_key,
-            "documentation": f"{url.split('/v0')[0]}/docs",
+            "documentation": documentation,
         }
         if as_json:
             print_json(told)
@@ -96,8 +97,9 @@ def demo(
 ) -> None:
     """Play the official test scenarios from end to end on this machine.
 
-    It starts an AMIE service on a free port, a fresh log and the example site, has every transaction done, and
-    compares at the end what both sides say of each. It exits with 1 unless all have completed and both agree.
+    It starts an AMIE service on a free port, a fresh log and the example site, and has every transaction
+    done. At the end it compares what both sides say of each, and exits with 1 unless all have completed and
+    both agree.
     """
     scenarios = [scenario] if scenario is not None else list(OFFICIAL_SCENARIOS)
     with _stage(database, seed) as stage:
@@ -161,21 +163,26 @@ def _play(stage: _Stage, scenarios: list[str], show: _Show) -> bool:
 
 
 class _Show:
-    """Shows each transaction's way through its states: on a terminal as it goes, else when a scenario ends."""
+    """Shows each transaction's way through its states: on a terminal as it goes, else at a scenario's end."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._paths: dict[str, list[str]] = {}
         self._finished: set[str] = set()
         self._live: Live | None = None
+        self._table = Table.grid()
 
     @contextmanager
     def scenario(self, name: str) -> Iterator[None]:
         """Show the transactions of one scenario while the block runs."""
         self._finished = set(self._paths)
         self._console.print(f"[bold]{name}[/bold]")
-        with Live(console=self._console, auto_refresh=False) as self._live:
+        if self._console.is_terminal:
+            with Live(console=self._console, auto_refresh=False) as self._live:
+                yield
+        else:
             yield
+            self._console.print(self._table)
 
     def update(self, engine: Engine) -> None:
         """Show how the transactions stand now."""
@@ -186,8 +193,9 @@ class _Show:
                 path = list(dict.fromkeys(entry.state for entry in story.entries))
                 self._paths[transaction.stream] = path
                 table.add_row(*_row(transaction, path))
+        self._table = table
         if self._live is not None:
-            self._live.update(table, refresh=self._console.is_terminal)
+            self._live.update(table, refresh=True)
 
 
 def _row(transaction: TransactionSummary, path: list[str]) -> tuple[str | Text, ...]:

@@ -122,7 +122,7 @@ def run(
     options = {"database": database, "hub": hub, "url": url, "handlers": handlers, "interval": interval}
     settings = load_settings(options, file=config)
     _log_to_stderr(settings)
-    site = load_site(settings.require("handlers"))
+    site = load_site(settings.require("handlers", "--site"))
     if settings.site not in (None, site.name):
         raise SettingsError(f"The settings name the site {settings.site}, the handlers {site.name}.")
     settings = load_settings({**options, "site": site.name}, file=config)

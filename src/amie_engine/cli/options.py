@@ -75,7 +75,7 @@ def open_engine(settings: Settings, *, existing: bool = False) -> Iterator[Engin
         hub, site = _only_site(settings)
     with Engine(
         settings.database,
-        site=site or settings.require("site"),
+        site=site or settings.require("site", "--site"),
         hub=hub,
         acknowledge_inform=settings.acknowledge_inform,
     ) as engine:
@@ -84,7 +84,7 @@ def open_engine(settings: Settings, *, existing: bool = False) -> Iterator[Engin
 
 def open_client(settings: Settings) -> AMIEClient:
     """Return a client for the service that the settings name."""
-    return AMIEClient(settings.require("site"), settings.key(), settings.url or DEFAULT_URL)
+    return AMIEClient(settings.require("site", "--site"), settings.key(), settings.url or DEFAULT_URL)
 
 
 def print_json(value: Any) -> None:

@@ -37,18 +37,22 @@ class Settings:
     acknowledge_inform: str = "when_lingering"
     log_level: str = "INFO"
 
-    def require(self, name: str) -> str:
+    def require(self, name: str, option: str | None = None) -> str:
         """Return a setting that a command can't do without.
+
+        Args:
+            name: The setting.
+            option: The command's option for it, where it has one.
 
         Raises:
             SettingsError: It is missing.
         """
         value = getattr(self, name)
         if not value:
-            option = f"--{name.replace('_', '-')}"
+            given = f"Give {option}, or set" if option else "Set"
             raise SettingsError(
                 f"The setting {name} is missing.",
-                hint=f"Give {option}, set {ENVIRONMENT_PREFIX}{name.upper()}, or put it into {DEFAULT_FILE}.",
+                hint=f"{given} {ENVIRONMENT_PREFIX}{name.upper()}, or put it into {DEFAULT_FILE}.",
             )
         return str(value)
 
