@@ -197,7 +197,7 @@ class NotifyAccountReactivate(Packet):
 class DataAccountCreate(Packet):
     """The hub has recorded the account (DAC). It brings the person's DNs, which the site adds.
 
-    > DAC, after the site's notify_account_create; it does not name the resource: that stands in the request.
+    It follows the site's notify_account_create, and does not name the resource: that stands in the request.
     """
 
     __slots__ = ()

@@ -238,7 +238,7 @@ class NotifyProjectReactivate(Packet):
 class DataProjectCreate(Packet):
     """The hub has recorded the project and its PI (DPC). It brings the PI's DNs, which the site adds.
 
-    > DPC, after the site's notify_project_create; it does not name the resource: that stands in the request.
+    It follows the site's notify_project_create, and does not name the resource: that stands in the request.
     """
 
     __slots__ = ()
