@@ -40,7 +40,8 @@
      ├─ SandboxError
      │   └─ SandboxRefusal                  sandbox-refusal
      ├─ DependencyMissing                   (ImportError)  dependency-missing
-     └─ SettingsError                       settings-invalid
+     ├─ SettingsError                       settings-invalid
+     └─ InternalError                       internal-error
 
 An error says what happened, to which packet or transaction, and what to do next (``hint``). Its
 ``code`` never changes, and docs/errors.md has a paragraph for each. ``retryable`` tells whether the
@@ -49,6 +50,8 @@ same call may succeed later without anybody doing anything. No message holds a k
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import Any, ClassVar
 
 import requests
@@ -67,6 +70,7 @@ __all__ = [
     "EventUnreadable",
     "HandlerInvalid",
     "HandlerReturnedNothing",
+    "InternalError",
     "LogError",
     "PacketError",
     "PacketInvalidData",
@@ -111,9 +115,20 @@ class AMIEEngineError(Exception):
         self.message = message
         self.hint = self.default_hint if hint is None else hint
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A task queue hands errors from process to process, whatever arguments they were made with.
+        return _restored, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         hint = f" {self.hint}" if self.hint else ""
         return f"{self.message}{hint} [{self.code}]"
+
+
+def _restored(kind: type[AMIEEngineError], args: tuple[Any, ...], state: dict[str, Any]) -> AMIEEngineError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class PacketError(AMIEEngineError, ValueError):
@@ -380,3 +395,24 @@ class SettingsError(AMIEEngineError, ValueError):
     """A setting is missing or has a value that it can't have."""
 
     code = "settings-invalid"
+
+
+class InternalError(AMIEEngineError):
+    """Something happened that amie-engine did not foresee. Its cause is the exception itself."""
+
+    code = "internal-error"
+    default_hint = "This is a defect in amie-engine; please report it."
+
+    @classmethod
+    def caused_by(cls, error: BaseException, doing: str) -> InternalError:
+        """Return the error for an exception that nothing foresaw, without the exception's own text.
+
+        Args:
+            error: The exception. Its class and its place in the code are told; its text may quote a packet.
+            doing: What was being done, to complete "... while".
+        """
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f", at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        internal = cls(f"{type(error).__name__} while {doing}{place}.")
+        internal.__cause__ = error
+        return internal

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from amie_engine.engine.state import SET_FAILED, START, TransactionState, evolve
+from amie_engine.engine.evolve import evolve
+from amie_engine.engine.state import SET_FAILED, START, TransactionState
 from amie_engine.engine.unit import View
 from amie_engine.log.events import Event, EventType
 
@@ -135,6 +136,8 @@ def _confirmed(event: Event, facts: Mapping[str, Any]) -> str:
 
 
 def _rejected(event: Event, facts: Mapping[str, Any]) -> str:
+    if facts["answers"] == SET_FAILED:
+        return f"The service refused to set the transaction failed: {facts.get('code')}."
     if facts.get("code") == "superseded":
         return f"{_packet(event)} was not sent: another tool of the site had answered."
     return f"The service refused {_packet(event)}: {facts.get('code')}."
@@ -168,7 +171,11 @@ _SENTENCES: dict[EventType, Callable[[Event, Mapping[str, Any]], str]] = {
     ),
     EventType.PACKET_RELEASED: lambda event, _: f"Released {_packet(event)} from quarantine.",
     EventType.PACKET_DECIDED: _decided,
-    EventType.PACKET_ATTEMPTED: lambda event, _: f"Sending {_packet(event)}.",
+    EventType.PACKET_ATTEMPTED: lambda event, facts: (
+        "Asking the service to set the transaction failed."
+        if facts["answers"] == SET_FAILED
+        else f"Sending {_packet(event)}."
+    ),
     EventType.PACKET_CONFIRMED: _confirmed,
     EventType.PACKET_REJECTED: _rejected,
     EventType.PACKET_ADOPTED: lambda event, _: f"Adopted {_packet(event)}, sent by another tool of the site.",

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import sqlalchemy
 
 from amie_engine.audit.timeline import Story, tell
+from amie_engine.engine.acknowledging import acknowledge_lingering, acknowledge_newest
 from amie_engine.engine.due import turn_of
-from amie_engine.engine.incoming import INFORM, Unusable, read_incoming
+from amie_engine.engine.incoming import Unusable, read_incoming
 from amie_engine.engine.listing import list_quarantine, list_transactions
 from amie_engine.engine.outbox import Outbox
 from amie_engine.engine.receiving import Receiver
 from amie_engine.engine.replies import (
-    acknowledgement,
     decide_deadline,
     decide_failure,
     decide_reply,
@@ -41,9 +41,6 @@ from amie_engine.transaction import Transaction
 __all__ = ["ACKNOWLEDGE", "Engine"]
 
 ACKNOWLEDGE = ("never", "when_lingering", "always")
-
-_LINGERS_AFTER = timedelta(minutes=5)
-"""An inform that is still in a full listing so long after we settled it lingers there."""
 
 
 def _now() -> datetime:
@@ -163,11 +160,8 @@ class Engine:
 
     def _after_accept(self, unit: UnitOfWork, state: TransactionState) -> TransactionState:
         """What a packet that was accepted makes the engine itself say."""
-        newest = state.packets[-1] if state.packets else None
-        if self._acknowledge == "always" and newest is not None and newest.version == state.version:
-            event = acknowledgement(state, newest)
-            if event is not None:
-                state = unit.append(state, [event])
+        if self._acknowledge == "always":
+            state = acknowledge_newest(unit, state)
         return repeat_first_answer(unit, state, self.now())
 
     def note_full_listing(self, packets: Iterable[Packet]) -> int:
@@ -183,26 +177,7 @@ class Engine:
         """
         if self._acknowledge == "never":
             return 0
-        informs = [packet for packet in packets if packet.packet_type == INFORM]
-        return sum(1 for packet in informs if self._acknowledge_lingering(str(packet.packet_rec_id)))
-
-    def _acknowledge_lingering(self, packet_rec_id: str) -> bool:
-        with self.log.read() as reader:
-            known = reader.accepted(packet_rec_id)
-        if known is None:
-            return False
-
-        def acknowledge(unit: UnitOfWork) -> bool:
-            state = unit.state(known.stream)
-            entry = state.packet(packet_rec_id)
-            if entry is None or datetime.fromisoformat(entry.recorded_at) + _LINGERS_AFTER > self.now():
-                return False
-            event = acknowledgement(state, entry)
-            if event is not None:
-                unit.append(state, [event])
-            return event is not None
-
-        return in_unit(self.log, acknowledge)
+        return acknowledge_lingering(self.log, packets, self.now())
 
     # What is due, and what the site says
 

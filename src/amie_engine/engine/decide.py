@@ -11,15 +11,14 @@ from enum import StrEnum
 from typing import Any
 
 from amie_engine.engine.incoming import INFORM, Incoming
+from amie_engine.engine.packet_events import confirmed_event, noted_event, own_event, received_event
 from amie_engine.engine.state import OutboxEntry, PacketEntry, TransactionState
-from amie_engine.log.canonical import salted_digest
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.protocol import TRANSACTION_TYPES, Party, State, legal_later, opened_by, step
 
 __all__ = [
     "Decision",
     "OutcomeKind",
-    "confirmed_event",
     "decide_conflict",
     "decide_receive",
     "sent_is_in",
@@ -81,13 +80,13 @@ def decide_receive(
     before = state.state if earlier is None else earlier.state_before
     kind = state.type or packet.packet_type
     if step(kind, before, Party.HUB, packet.move) is not None:
-        return Decision(OutcomeKind.ACCEPTED, (_received(packet, salt, replaces=replaces),))
+        return Decision(OutcomeKind.ACCEPTED, (received_event(packet, salt, replaces=replaces),))
     if state.is_final:
         return _decide_late(state, packet, salt)
     proof = _proved_by(state, packet)
     if proof is not None:
         confirmed = confirmed_event(state, proof, None, None, actor=f"packet {packet.packet_rec_id}")
-        return Decision(OutcomeKind.ACCEPTED, (confirmed, _received(packet, salt)))
+        return Decision(OutcomeKind.ACCEPTED, (confirmed, received_event(packet, salt)))
     if legal_later(kind, state.state, Party.HUB, packet.move):
         return _hold(state, packet, salt)
     return Decision(
@@ -109,38 +108,6 @@ def _as_text(value: Any) -> Any:
     return value if value is None else str(value)
 
 
-def confirmed_event(
-    state: TransactionState,
-    entry: OutboxEntry,
-    packet_rec_id: str | None,
-    trans_rec_id: str | None,
-    *,
-    actor: str,
-    document: Any = None,
-) -> NewEvent:
-    """The event that tells that something of the outbox has arrived."""
-    facts: dict[str, Any] = {
-        "answers": entry.answers,
-        "fields": entry.fields,
-        "expected": [list(reply) for reply in entry.expected],
-    }
-    if entry.packet_type is None:
-        facts["call"] = "failed"
-    elif state.is_final:
-        facts["acknowledges"] = True
-    return NewEvent(
-        EventType.PACKET_CONFIRMED,
-        trans_rec_id=state.trans_rec_id or trans_rec_id,
-        packet_rec_id=packet_rec_id,
-        packet_type=entry.packet_type,
-        sender=Party.SITE,
-        status=entry.inform_status,
-        actor=actor,
-        facts=facts,
-        document=document,
-    )
-
-
 def _decide_own(
     state: TransactionState, packet: Incoming, salt: str, sent: Mapping[str, Mapping[str, Any]]
 ) -> Decision:
@@ -150,7 +117,7 @@ def _decide_own(
             continue
         if entry.status == "confirmed":
             facts = {"answers": entry.answers, "attached": True}
-            return Decision(OutcomeKind.CONFIRMED, (_own(EventType.PACKET_CONFIRMED, packet, facts),))
+            return Decision(OutcomeKind.CONFIRMED, (own_event(EventType.PACKET_CONFIRMED, packet, facts),))
         if entry.status == "attempting" and sent_is_in(sent.get(entry.answers, {}), packet.document["body"]):
             event = confirmed_event(
                 state,
@@ -182,7 +149,7 @@ def _decide_foreign_tool(state: TransactionState, packet: Incoming, salt: str) -
     facts: dict[str, Any] = {"answers": last.packet_rec_id if last else "start"}
     if not allowed:
         facts["acknowledges"] = True
-    adopted = _own(EventType.PACKET_ADOPTED, packet, facts)
+    adopted = own_event(EventType.PACKET_ADOPTED, packet, facts)
     superseded = tuple(
         NewEvent(
             EventType.PACKET_REJECTED,
@@ -227,7 +194,7 @@ def _decide_late(state: TransactionState, packet: Incoming, salt: str) -> Decisi
         anomalies: tuple[str, ...] = ()
         if (packet.status == "success") != (state.state is State.COMPLETED):
             anomalies = ("inform-contradicts-end",)
-        event = _received(packet, salt, acknowledges=True, anomalies=anomalies)
+        event = received_event(packet, salt, acknowledges=True, anomalies=anomalies)
         return Decision(OutcomeKind.ACCEPTED, (event,))
     return Decision(
         OutcomeKind.QUARANTINED,
@@ -280,79 +247,17 @@ def _was_failed_by_us(state: TransactionState, entry: PacketEntry) -> bool:
 def _note_duplicate(state: TransactionState, packet: Incoming, salt: str) -> Decision:
     if packet.packet_rec_id in state.noted:
         return Decision(OutcomeKind.DUPLICATE)
-    return Decision(OutcomeKind.DUPLICATE, (_noted(EventType.PACKET_DUPLICATED, packet, salt),))
+    return Decision(OutcomeKind.DUPLICATE, (noted_event(EventType.PACKET_DUPLICATED, packet, salt),))
 
 
 def decide_conflict(state: TransactionState, packet: Incoming, salt: str) -> Decision:
     """A packet came under a known record id with other content: it is kept, and never acted on."""
     packet = replace(packet, sender=packet.sender or _party_to_inform(state))
-    event = _noted(EventType.PACKET_CONFLICTED, packet, salt, anomalies=("packet-conflict",))
+    event = noted_event(EventType.PACKET_CONFLICTED, packet, salt, anomalies=("packet-conflict",))
     return Decision(OutcomeKind.CONFLICT, (event,))
 
 
 def _hold(state: TransactionState, packet: Incoming, salt: str) -> Decision:
     if any(held.packet_rec_id == packet.packet_rec_id for held in state.held):
         return Decision(OutcomeKind.HELD)
-    return Decision(OutcomeKind.HELD, (_noted(EventType.PACKET_HELD, packet, salt),))
-
-
-def _received(
-    packet: Incoming,
-    salt: str,
-    *,
-    replaces: str | None = None,
-    acknowledges: bool = False,
-    anomalies: tuple[str, ...] = (),
-) -> NewEvent:
-    facts: dict[str, Any] = {
-        "packet_id": packet.packet_id,
-        "transaction_id": packet.transaction_id,
-        "timestamp": packet.timestamp,
-        "expected": [list(reply) for reply in packet.expected],
-        "fields": packet.fields,
-        "anomalies": [*packet.anomalies, *anomalies],
-        "content": salted_digest(salt, packet.identity),
-    }
-    if replaces is not None:
-        facts["replaces"] = replaces
-    if acknowledges:
-        facts["acknowledges"] = True
-    return _event(EventType.PACKET_RECEIVED, packet, Party.HUB, facts, salt)
-
-
-def _own(event_type: EventType, packet: Incoming, facts: dict[str, Any]) -> NewEvent:
-    facts |= {
-        "packet_id": packet.packet_id,
-        "transaction_id": packet.transaction_id,
-        "timestamp": packet.timestamp,
-        "expected": [list(reply) for reply in packet.expected],
-        "fields": packet.fields,
-    }
-    return _event(event_type, packet, Party.SITE, facts, None, actor="listing")
-
-
-def _noted(event_type: EventType, packet: Incoming, salt: str, anomalies: tuple[str, ...] = ()) -> NewEvent:
-    facts = {"content": salted_digest(salt, packet.identity), "anomalies": list(anomalies)}
-    return _event(event_type, packet, packet.sender, facts, salt)
-
-
-def _event(
-    event_type: EventType,
-    packet: Incoming,
-    sender: Party | None,
-    facts: Mapping[str, Any],
-    salt: str | None,
-    actor: str = "service",
-) -> NewEvent:
-    return NewEvent(
-        event_type,
-        trans_rec_id=packet.trans_rec_id,
-        packet_rec_id=packet.packet_rec_id,
-        packet_type=packet.packet_type,
-        sender=sender,
-        status=packet.status,
-        actor=actor,
-        facts=facts,
-        document=packet.document,
-        salt=salt,
-    )
+    return Decision(OutcomeKind.HELD, (noted_event(EventType.PACKET_HELD, packet, salt),))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from amie_engine.engine.decide import confirmed_event
+from amie_engine.engine.packet_events import confirmed_event
 from amie_engine.engine.receiving import settle
 from amie_engine.engine.state import START, OutboxEntry, TransactionState
 from amie_engine.engine.unit import UnitOfWork, View, in_unit

@@ -50,9 +50,12 @@ class Receiver:
 
     def receive(self, unit: UnitOfWork, packet: Incoming, *, fetched: bool = False) -> Outcome:
         """Decide about a packet, append what was decided, and return the outcome."""
-        state, decision = self._decide(unit, packet, fetched)
+        state, decision = self._decide(unit, packet, fetched or self._history_was_fetched(unit, packet))
         if decision.outcome is OutcomeKind.QUARANTINED:
-            return self.quarantine(unit, _not_allowed(packet, decision.reason))
+            outcome = self.quarantine(unit, _not_allowed(packet, decision.reason))
+            if any(held.packet_rec_id == packet.packet_rec_id for held in state.held):
+                unit.append(state, [_left_for_quarantine(packet, outcome)])
+            return outcome
         if decision.events:
             state = unit.append(state, decision.events)
             if decision.outcome in (OutcomeKind.ACCEPTED, OutcomeKind.CONFIRMED):
@@ -66,6 +69,11 @@ class Receiver:
             history_needed=decision.history_needed or (bool(state.held) and state.type is None),
             anomalies=packet.anomalies,
         )
+
+    def _history_was_fetched(self, unit: UnitOfWork, packet: Incoming) -> bool:
+        """Whether a packet is in quarantine since its transaction's history has no place for it: then it is
+        not asked for again at every poll."""
+        return unit.quarantined(_not_allowed(packet, "").sha256) is not None
 
     def quarantine(self, unit: UnitOfWork, item: Unusable) -> Outcome:
         """Keep what can't be used: its bytes once, however often it comes."""

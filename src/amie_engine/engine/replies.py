@@ -26,11 +26,11 @@ from amie_engine.protocol import TRANSACTION_TYPES, Move, Party, State, move_of,
 from amie_engine.protocol.rules import missing_to_reply, missing_to_start, problems
 
 __all__ = [
-    "acknowledgement",
     "decide_deadline",
     "decide_failure",
     "decide_reply",
     "decide_start",
+    "decided_event",
     "draft_for",
     "repeat_first_answer",
     "request_of",
@@ -97,7 +97,7 @@ def decide_reply(
             due = " or ".join(turn.packet_types)
             raise ReplyNotDue(f"In {name} a {due} is due, not a {outgoing.packet_type}.")
     _check(outgoing, missing_to_reply(outgoing), problems(outgoing, _asked(state, answered)), name)
-    return _decided(state, outgoing, document, answers, actor, work)
+    return decided_event(state, outgoing, document, answers, actor, work)
 
 
 def decide_start(stream: str, packet: Packet, *, actor: str) -> NewEvent:
@@ -119,7 +119,7 @@ def decide_start(stream: str, packet: Packet, *, actor: str) -> NewEvent:
         )
     document, outgoing = _outgoing(packet, None)
     _check(outgoing, missing_to_start(outgoing), problems(outgoing), "a transaction that the site begins")
-    return _decided(TransactionState(stream), outgoing, document, START, actor, None)
+    return decided_event(TransactionState(stream), outgoing, document, START, actor, None)
 
 
 def decide_failure(state: TransactionState, reason: str, *, actor: str) -> NewEvent:
@@ -175,25 +175,6 @@ def decide_deadline(state: TransactionState, now: datetime, *, actor: str) -> Ne
         actor=actor,
         facts={"move": Move.DEADLINE_CONFIRMED, "deadline": deadline.isoformat()},
     )
-
-
-def acknowledgement(state: TransactionState, inform: PacketEntry) -> NewEvent | None:
-    """Return the event that answers an inform of the hub's with a success inform, or None.
-
-    Never a second time, and never where the inform answers one of ours: no loop can start.
-    """
-    if inform.packet_type != INFORM or inform.sender is not Party.HUB or inform.packet_rec_id is None:
-        return None
-    answers_ours = any(
-        packet.packet_type == INFORM and packet.sender is Party.SITE and packet.version < inform.version
-        for packet in state.packets
-    )
-    if answers_ours or state.outgoing(inform.packet_rec_id) is not None:
-        return None
-    packet = Packet._find_packet_type(INFORM)(
-        in_reply_to=inform.packet_rec_id, StatusCode="Success", DetailCode="1", Message="OK"
-    )
-    return _decided(state, packet, packet.as_dict(), inform.packet_rec_id, "acknowledge_inform", None)
 
 
 def repeat_first_answer(unit: UnitOfWork, state: TransactionState, now: datetime) -> TransactionState:
@@ -302,7 +283,7 @@ def _check(packet: Packet, missing: tuple[str, ...], found: tuple[str, ...], nam
         raise ReplyIncomplete(
             f"The {packet.packet_type} for {name} lacks {', '.join(missing)}.", missing=missing
         )
-    found += tuple(packet._problems())
+    found += tuple(packet._wrong_values())
     if found:
         raise ReplyInvalid(f"The {packet.packet_type} for {name} can't be sent: {'; '.join(found)}.")
 
@@ -317,7 +298,7 @@ def _status(packet: Packet) -> str | None:
     return status if isinstance(status, str) else None
 
 
-def _decided(
+def decided_event(
     state: TransactionState,
     packet: Packet,
     document: Mapping[str, Any],
@@ -325,6 +306,7 @@ def _decided(
     actor: str,
     work: Mapping[str, Any] | None,
 ) -> NewEvent:
+    """The event that puts a packet of the site\'s into the outbox."""
     status = None
     if packet.packet_type == INFORM:
         status = "success" if move_of(INFORM, _status(packet)) == Move.INFORM_SUCCESS else "failure"

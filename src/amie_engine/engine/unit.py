@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from amie_engine.engine.directory import Directory
+from amie_engine.engine.evolve import evolve, fold
 from amie_engine.engine.projections import project, project_quarantine
-from amie_engine.engine.state import TransactionState, evolve, fold
+from amie_engine.engine.state import TransactionState
 from amie_engine.errors import ConcurrencyConflict, TransactionNotFound
 from amie_engine.log.database import Statement
 from amie_engine.log.events import Event, NewEvent

@@ -11,13 +11,17 @@ __all__ = ["outgoing_document"]
 
 _LEFT_OUT = object()
 
+_SENT_AS = {"notify_person_ids": {"PersonIdList": "PersonIDList", "ResourceLoginList": "ResourceLogin"}}
+"""The spellings of AMIE's documents, and those of the public client, which is what is sent."""
+
 
 def outgoing_document(packet: Packet) -> dict[str, Any]:
     """Return the wire document to send for a packet, which shares nothing with the packet.
 
     Text in it has no white space at its ends. In the body an optional text that is then empty is left out,
     as is an empty text in a list, and a list or an object that has nothing left by that. A required field
-    stays even if it is empty, so that validation can name it. The header keeps its keys, and ``client_json``
+    stays even if it is empty, so that validation can name it. Of a field with two spellings the public
+    client's is sent. The header keeps its keys, and ``client_json``
     is the site's own document, kept to the letter.
 
     Raises:
@@ -45,6 +49,9 @@ def _tidied_document(packet: Packet) -> dict[str, Any]:
             body[name] = tidied
         elif name in required:
             body[name] = type(value)()
+    for name, sent_as in _SENT_AS.get(packet.packet_type, {}).items():
+        if name in body:
+            body.setdefault(sent_as, body.pop(name))
     document["body"] = body
     return document
 

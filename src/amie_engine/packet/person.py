@@ -47,8 +47,8 @@ class NotifyPersonDuplicate(Packet):
     PersonID1 = TextField(fact=True)
     PersonID2 = TextField(fact=True)
 
-    def _problems(self) -> list[str]:
-        problems = super()._problems()
+    def _wrong_values(self) -> list[str]:
+        problems = super()._wrong_values()
         for number in ("1", "2"):
             if self._body.get(f"GlobalID{number}") is None and self._body.get(f"PersonID{number}") is None:
                 problems.append(f"Must provide either GlobalID{number} or PersonID{number}")

@@ -19,8 +19,8 @@ class _UserModify(Packet):
 
     ActionType: TextField
 
-    def _problems(self) -> list[str]:
-        problems = super()._problems()
+    def _wrong_values(self) -> list[str]:
+        problems = super()._wrong_values()
         if self.ActionType not in ("add", "delete", "replace"):
             problems.append("ActionType must be add, delete or replace")
         return problems

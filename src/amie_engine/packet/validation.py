@@ -12,7 +12,7 @@ __all__ = ["Validation"]
 
 
 class Validation(Header):
-    """The part of a packet that checks its body. Packet types with rules of their own add to `_problems`."""
+    """The part of a packet that checks its body. Types with rules of their own add to `_wrong_values`."""
 
     __slots__ = ()
 
@@ -62,7 +62,7 @@ class Validation(Header):
         return not problems
 
     def _problems(self) -> list[str]:
-        """What is wrong with the packet's data, a phrase each, which shows no value: it may be personal."""
+        """What is missing or wrong, a phrase each, which shows no value: it may be personal."""
         problems = []
         body = self._body
         for name in self._data_keys_required:
@@ -71,10 +71,14 @@ class Validation(Header):
                 if missing:
                     problems.append(f"missing {', '.join(missing)}")
                 break
-        resources = body.get("ResourceList") if "ResourceList" in self._fields else None
+        return problems + self._wrong_values()
+
+    def _wrong_values(self) -> list[str]:
+        """What the packet has and may not have, whatever is missing."""
+        resources = self._body.get("ResourceList") if "ResourceList" in self._fields else None
         if resources is not None and (type(resources) is not list or len(resources) != 1):
-            problems.append("ResourceList must be a list of exactly one resource")
-        return problems
+            return ["ResourceList must be a list of exactly one resource"]
+        return []
 
     def _missing_here(self) -> list[str]:
         """The required items that count as missing, by the rule for replies or the one for first packets."""

@@ -71,8 +71,6 @@ def problems(packet: Packet, request: Mapping[str, Any] | None = None) -> tuple[
             found.append("DnList can't be replaced: add or delete DNs")
     if packet.packet_type == "inform_transaction_complete":
         found += _inform(packet)
-    if "PersonIdList" in packet._body or "ResourceLoginList" in packet._body:
-        found.append("the lists of a notify_person_ids are sent as PersonIDList and ResourceLogin")
     return tuple(found)
 
 

@@ -1,0 +1,251 @@
+"""How each event changes the state of its transaction.
+
+``evolve`` is pure: the same state and event always give the same next state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+from amie_engine.engine.incoming import INFORM, inform_move
+from amie_engine.engine.state import (
+    SET_FAILED,
+    START,
+    HeldPacket,
+    OutboxEntry,
+    PacketEntry,
+    TransactionState,
+    WorkItem,
+)
+from amie_engine.log.events import Event, EventType
+from amie_engine.protocol import Move, Party, State, opened_by, step
+
+__all__ = ["evolve", "fold"]
+
+
+def fold(stream: str, events: Iterable[Event]) -> TransactionState:
+    """Return the state of a transaction after its events, in order."""
+    return reduce(evolve, events, TransactionState(stream))
+
+
+def evolve(state: TransactionState, event: Event) -> TransactionState:
+    """Return the state after one more event.
+
+    Raises:
+        EventUnreadable: The event is of a type or a schema version that this release does not know.
+    """
+    event.check_readable()
+    return _EVOLVE[EventType(event.type)](_advance(state, event), event, event.facts)
+
+
+def _advance(state: TransactionState, event: Event) -> TransactionState:
+    return replace(
+        state,
+        hub=event.hub,
+        site=event.site,
+        trans_rec_id=state.trans_rec_id or event.trans_rec_id,
+        version=event.version,
+        opened_at=state.opened_at or event.recorded_at,
+        opened_position=state.opened_position or event.position,
+        updated_at=event.recorded_at,
+    )
+
+
+def _accept(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    """A packet becomes part of the transaction: it moves the state, unless it only acknowledges."""
+    assert event.packet_type is not None  # noqa: S101 # the decision made it so
+    sender = Party(event.sender or Party.HUB)
+    move = inform_move(event.status) if event.packet_type == INFORM else event.packet_type
+    kind = state.type or opened_by(event.packet_type, sender)
+    before = _state_of_replaced(state, facts.get("replaces")) or state.state
+    after = None if kind is None or facts.get("acknowledges") else step(kind, before, sender, move)
+    entry = PacketEntry(
+        packet_rec_id=event.packet_rec_id,
+        packet_type=event.packet_type,
+        sender=sender,
+        packet_id=facts.get("packet_id"),
+        status=event.status,
+        state_before=before,
+        moved=after is not None,
+        version=event.version,
+        recorded_at=event.recorded_at,
+        timestamp=facts.get("timestamp"),
+        expected=_expected(facts),
+        fields=facts.get("fields", {}),
+        answers=facts.get("answers"),
+    )
+    failed = after is State.FAILED
+    return replace(
+        state,
+        type=kind,
+        state=state.state if after is None else after,
+        transaction_id=state.transaction_id or facts.get("transaction_id"),
+        packets=(*state.packets, entry),
+        held=tuple(held for held in state.held if held.packet_rec_id != event.packet_rec_id),
+        anomalies=_with(state.anomalies, facts.get("anomalies", ())),
+        failed_by=sender if failed else state.failed_by,
+    )
+
+
+def _state_of_replaced(state: TransactionState, replaced: str | None) -> State | None:
+    """Where the transaction stood before a packet that a new copy takes the place of."""
+    packet = state.packet(replaced) if replaced else None
+    return packet.state_before if packet else None
+
+
+def _received(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    after = _accept(state, event, facts)
+    if after.is_final:
+        return replace(after, work=_all_done(after.work))
+    if after.packets[-1].moved and after.site_moves():
+        item = WorkItem(event.packet_rec_id or "", event.packet_type or "", "ready", event.recorded_at)
+        return replace(after, work=(*after.work, item))
+    return after
+
+
+def _own_packet(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    """The site's packet has arrived: by our outbox, or sent by another tool of the site."""
+    if facts.get("attached"):  # it is part of the transaction already; now its record id is known as well
+        packets = [
+            replace(packet, packet_rec_id=event.packet_rec_id)
+            if packet.answers == facts["answers"] and packet.sender is Party.SITE
+            else packet
+            for packet in state.packets
+        ]
+        after = replace(state, packets=tuple(packets))
+        return _with_entry(after, facts["answers"], packet_rec_id=event.packet_rec_id)
+    if facts.get("call") == SET_FAILED:
+        after = state if state.is_final else replace(state, state=State.FAILED, failed_by=Party.SITE)
+    else:
+        after = _accept(state, event, facts)
+    if event.type == EventType.PACKET_CONFIRMED:
+        after = _with_entry(
+            after, facts["answers"], status="confirmed", packet_rec_id=event.packet_rec_id, error_code=None
+        )
+    if after.is_final or not after.site_moves():
+        after = replace(after, work=_all_done(after.work))
+    return after
+
+
+def _held(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    held = HeldPacket(event.packet_rec_id or "", event.packet_type or "", event.version, facts["content"])
+    return replace(state, held=(*state.held, held))
+
+
+def _noted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    return replace(
+        state,
+        noted=state.noted | {str(event.packet_rec_id)},
+        anomalies=_with(state.anomalies, facts.get("anomalies", ())),
+    )
+
+
+def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    move = Move.SET_FAILED if event.packet_type is None else event.packet_type
+    if event.packet_type == INFORM:
+        move = inform_move(event.status)
+    entry = OutboxEntry(
+        answers=facts["answers"],
+        packet_type=event.packet_type,
+        status="pending",
+        decided_version=event.version,
+        decided_at=event.recorded_at,
+        move=move,
+        inform_status=event.status,
+        expected=_expected(facts),
+        fields=facts.get("fields", {}),
+    )
+    others = tuple(other for other in state.outbox if other.answers != entry.answers)
+    kind = state.type
+    if kind is None and entry.answers == START and event.packet_type is not None:
+        kind = opened_by(event.packet_type, Party.SITE)
+    work = tuple(
+        replace(item, status="done", reason=None) if item.packet_rec_id == entry.answers else item
+        for item in state.work
+    )
+    return replace(state, type=kind, outbox=(*others, entry), work=work)
+
+
+def _attempted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    entry = state.outgoing(facts["answers"])
+    attempts = 1 if entry is None else entry.attempts + 1
+    return _with_entry(
+        state, facts["answers"], status="attempting", attempts=attempts, attempted_at=event.recorded_at
+    )
+
+
+def _rejected(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    return _with_entry(state, facts["answers"], status="rejected", error_code=facts.get("code"))
+
+
+def _transaction_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    return replace(
+        state, state=State.FAILED, failed_by=Party(event.sender or Party.SITE), work=_all_done(state.work)
+    )
+
+
+def _work_deferred(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    return _with_item(
+        state, event, status="waiting", not_before=facts.get("not_before"), reason=facts["reason"]
+    )
+
+
+def _work_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    return _with_item(
+        state,
+        event,
+        status="retrying",
+        attempts=facts["attempt"],
+        not_before=facts.get("not_before"),
+        reason=facts["error"],
+    )
+
+
+def _no_longer_held(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    held = tuple(held for held in state.held if held.packet_rec_id != event.packet_rec_id)
+    return replace(state, held=held)
+
+
+def _expected(facts: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    return tuple((name, timeout) for name, timeout in facts.get("expected", ()))
+
+
+def _with(anomalies: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
+    return (*anomalies, *(anomaly for anomaly in more if anomaly not in anomalies))
+
+
+def _with_entry(state: TransactionState, answers: str, **changes: Any) -> TransactionState:
+    outbox = tuple(replace(e, **changes) if e.answers == answers else e for e in state.outbox)
+    return replace(state, outbox=outbox)
+
+
+def _with_item(state: TransactionState, event: Event, **changes: Any) -> TransactionState:
+    work = tuple(replace(i, **changes) if i.packet_rec_id == event.packet_rec_id else i for i in state.work)
+    return replace(state, work=work)
+
+
+def _all_done(work: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
+    return tuple(
+        item if item.status == "done" else replace(item, status="done", reason=None) for item in work
+    )
+
+
+_EVOLVE: dict[EventType, Callable[[TransactionState, Event, Mapping[str, Any]], TransactionState]] = {
+    EventType.PACKET_RECEIVED: _received,
+    EventType.PACKET_HELD: _held,
+    EventType.PACKET_DUPLICATED: _noted,
+    EventType.PACKET_CONFLICTED: _noted,
+    EventType.PACKET_QUARANTINED: _no_longer_held,
+    EventType.PACKET_DECIDED: _decided,
+    EventType.PACKET_ATTEMPTED: _attempted,
+    EventType.PACKET_CONFIRMED: _own_packet,
+    EventType.PACKET_REJECTED: _rejected,
+    EventType.PACKET_ADOPTED: _own_packet,
+    EventType.FAILURE_DECIDED: _decided,
+    EventType.TRANSACTION_FAILED: _transaction_failed,
+    EventType.WORK_DEFERRED: _work_deferred,
+    EventType.WORK_FAILED: _work_failed,
+}
