@@ -16,6 +16,7 @@ depends_on = None
 
 POSITION = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 ACCEPTED = "type IN ('packet_received', 'packet_confirmed', 'packet_adopted') AND packet_rec_id IS NOT NULL"
+OPEN = "state NOT IN ('completed', 'failed')"
 COLUMNS = [
     "position",
     "stream",
@@ -97,6 +98,17 @@ def integer(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.Integer, nullable=False)
 
 
+def partial_index(table: str, name: str, columns: list[str], where: str, *, unique: bool = False) -> None:
+    op.create_index(
+        f"{table}_{name}",
+        table,
+        columns,
+        unique=unique,
+        sqlite_where=sa.text(where),
+        postgresql_where=sa.text(where),
+    )
+
+
 def upgrade() -> None:
     op.create_table(
         "amie_events",
@@ -122,14 +134,7 @@ def upgrade() -> None:
         text("hash", null=False),
         sa.UniqueConstraint("stream", "version", name="amie_events_stream_version"),
     )
-    op.create_index(
-        "amie_events_accepted",
-        "amie_events",
-        ["hub", "site", "packet_rec_id"],
-        unique=True,
-        sqlite_where=sa.text(ACCEPTED),
-        postgresql_where=sa.text(ACCEPTED),
-    )
+    partial_index("amie_events", "accepted", ["hub", "site", "packet_rec_id"], ACCEPTED, unique=True)
     op.create_table(
         "amie_log_head",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
@@ -170,7 +175,7 @@ def create_projections() -> None:
         text("anomalies", null=False),
         sa.UniqueConstraint("hub", "site", "trans_rec_id", name="amie_transactions_wire_id"),
     )
-    op.create_index("amie_transactions_state", "amie_transactions", ["state"])
+    partial_index("amie_transactions", "open", ["hub", "site", "opened_position"], OPEN)
     op.create_index("amie_transactions_record_id", "amie_transactions", ["hub", "site", "record_id"])
     op.create_table(
         "amie_outbox",
@@ -188,7 +193,7 @@ def create_projections() -> None:
         text("error_code"),
         sa.PrimaryKeyConstraint("stream", "answers", name="amie_outbox_pkey"),
     )
-    op.create_index("amie_outbox_status", "amie_outbox", ["hub", "site", "status"])
+    partial_index("amie_outbox", "open", ["hub", "site"], "status IN ('pending', 'attempting')")
     op.create_table(
         "amie_work",
         text("stream", null=False),
@@ -203,7 +208,7 @@ def create_projections() -> None:
         text("opened_at", null=False),
         sa.PrimaryKeyConstraint("stream", "packet_rec_id", name="amie_work_pkey"),
     )
-    op.create_index("amie_work_status", "amie_work", ["hub", "site", "status"])
+    partial_index("amie_work", "open", ["hub", "site"], "status <> 'done'")
     op.create_table(
         "amie_directory_projects",
         text("hub", null=False),

@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from campus_cases import ELM, END, GRANT, OAK, START, award
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from campus.backend import Campus
 from campus.model import Allocation, AllocationChange, AllocationType, CampusError
+from tests.examples.campus_cases import ELM, END, GRANT, OAK, START, award
 
 ADDING = ("supplement", "transfer", "adjustment", "advance")
 PROJECT = "p1001"

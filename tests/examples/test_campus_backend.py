@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campus_cases import GRANT, KIM, LEE, OAK, ROBIN, award, everything
 
 from campus.backend import Campus
 from campus.model import Applicant, CampusError, PersonDetails
+from tests.examples.campus_cases import GRANT, KIM, LEE, OAK, ROBIN, award, everything
 
 OPERATIONS: dict[str, Callable[[Campus, str], Any]] = {
     "award": lambda campus, key: award(campus, "supplement", "5", key=key),

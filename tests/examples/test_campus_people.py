@@ -6,12 +6,12 @@ from collections.abc import Callable
 from itertools import product
 
 import pytest
-from campus_cases import ELM, GRANT, KIM, OAK, ROBIN, award
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campus.backend import Campus
 from campus.model import Applicant, CampusError, Degree, PersonDetails
+from tests.examples.campus_cases import ELM, GRANT, KIM, OAK, ROBIN, award
 
 DNS = st.lists(
     st.sampled_from(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from campus_cases import ELM, GRANT, KIM, LEE, OAK, ROBIN, active_people, award
 
 from campus.backend import Campus
 from campus.model import Applicant, CampusError, Grant, PersonDetails
+from tests.examples.campus_cases import ELM, GRANT, KIM, LEE, OAK, ROBIN, active_people, award
 
 # Projects
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campus_cases import GRANT, OAK, active_people
 
 from amie_engine.packet import (
     DataAccountCreate,
@@ -29,6 +28,7 @@ from amie_engine.site.handlers import HANDLED_TYPES
 from campus.backend import Campus
 from campus.model import Applicant
 from campus.site import build_site
+from tests.examples.campus_cases import GRANT, OAK, active_people
 
 PROJECT, PI, USER = "p1001", "u1001", "u1002"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from samples import PACKET_TABLE
 
 from amie_engine.protocol import TRANSACTION_TYPES, Move, State
 from amie_engine.protocol.diagrams import diagram, pages, write_pages
+from tests.unit.samples import PACKET_TABLE
 
 DIAGRAMS = Path(__file__).parents[2] / "diagrams"
 

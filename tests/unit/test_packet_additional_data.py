@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import property_test, sample
 
 from amie_engine.errors import PacketInvalidData
 from amie_engine.packet import DataProjectCreate, NotifyAccountCreate, Packet, RequestAccountCreate
 from amie_engine.testing.strategies import documents, json_values
+from tests.unit.samples import property_test, sample
 
 
 def extended() -> RequestAccountCreate:

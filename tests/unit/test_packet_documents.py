@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import property_test, sample
 
 from amie_engine.errors import PacketError, PacketInvalidData, PacketInvalidType
 from amie_engine.packet import Packet, RequestAccountCreate
 from amie_engine.testing.strategies import documents, json_values
+from tests.unit.samples import property_test, sample
 
 HEADER: dict[str, Any] = {"packet_rec_id": 1}
 

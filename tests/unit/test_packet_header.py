@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from samples import SAMPLE_NAMES, property_test, sample
 
 from amie_engine.errors import PacketInvalidData
 from amie_engine.packet import InformTransactionComplete, NotifyAccountCreate, Packet, RequestAccountCreate
 from amie_engine.testing.strategies import packets, record_ids
+from tests.unit.samples import SAMPLE_NAMES, property_test, sample
 
 ARGUMENTS: dict[str, Any] = {
     "packet_rec_id": 174709745,

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import DATA, SAMPLE_NAMES, property_test, sample
 
 from amie_engine.errors import PacketInvalidData, PacketInvalidType
 from amie_engine.packet import Packet, PacketList, RequestAccountCreate, UnreadableDocument
 from amie_engine.testing.strategies import documents, json_values
+from tests.unit.samples import DATA, SAMPLE_NAMES, property_test, sample
 
 ALL = [sample(name) for name in SAMPLE_NAMES]
 

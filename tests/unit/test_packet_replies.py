@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from samples import PACKET_TABLE, property_test, sample
 
 from amie_engine.errors import PacketInvalidData, PacketInvalidType
 from amie_engine.packet import (
@@ -20,6 +19,7 @@ from amie_engine.packet import (
     RequestProjectCreate,
 )
 from amie_engine.testing.strategies import documents
+from tests.unit.samples import PACKET_TABLE, property_test, sample
 
 
 def request_expecting(replies: Any) -> Packet:

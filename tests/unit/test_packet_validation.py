@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from samples import PACKET_TABLE, SAMPLE_NAMES, property_test, sample
 
 from amie_engine.errors import PacketInvalidData
 from amie_engine.packet import (
@@ -20,6 +19,7 @@ from amie_engine.packet import (
     RequestUserModify,
 )
 from amie_engine.testing.strategies import documents, packets
+from tests.unit.samples import PACKET_TABLE, SAMPLE_NAMES, property_test, sample
 
 WITH_RESOURCE_LIST = sorted(name for name, entry in PACKET_TABLE.items() if "ResourceList" in entry["fields"])
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from samples import sample
 
 from amie_engine.errors import PacketInvalidData
 from amie_engine.packet import NotifyAccountCreate, Packet, RequestProjectCreate
+from tests.unit.samples import sample
 
 
 class TestDates:

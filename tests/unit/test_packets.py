@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from samples import PACKET_TABLE, SAMPLE_NAMES, property_test, sample
 
 import amie_engine.packet
 from amie_engine.errors import PacketInvalidData
@@ -26,6 +25,7 @@ from amie_engine.packet import (
     RequestUserModify,
 )
 from amie_engine.testing.strategies import documents
+from tests.unit.samples import PACKET_TABLE, SAMPLE_NAMES, property_test, sample
 
 
 def read(packet: Packet, name: str) -> Any:

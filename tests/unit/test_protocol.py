@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import PACKET_TABLE, property_test
 from transitions import MachineError
 
 from amie_engine.errors import ProtocolTableError
@@ -29,6 +28,7 @@ from amie_engine.protocol import (
 )
 from amie_engine.protocol.machine import COMPILED, compile_table, trigger_name
 from amie_engine.testing.strategies import transactions
+from tests.unit.samples import PACKET_TABLE, property_test
 
 ABBREVIATIONS = {
     "RPC": "request_project_create",

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis.strategies import SearchStrategy
-from samples import PACKET_TABLE, property_test
 
 from amie_engine.errors import PacketInvalidType
 from amie_engine.packet import Packet
@@ -32,6 +31,7 @@ from amie_engine.testing.strategies import (
     record_ids,
     transactions,
 )
+from tests.unit.samples import PACKET_TABLE, property_test
 
 T = TypeVar("T")
 

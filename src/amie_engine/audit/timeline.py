@@ -11,6 +11,7 @@ from amie_engine.engine.evolve import evolve
 from amie_engine.engine.state import SET_FAILED, START, TransactionState
 from amie_engine.engine.unit import View
 from amie_engine.log.events import Event, EventType
+from amie_engine.protocol import Party
 
 __all__ = ["Story", "StoryEntry", "tell"]
 
@@ -105,12 +106,33 @@ def _packet(event: Event) -> str:
     return f"{name}{status}{number}"
 
 
+def _outgoing(event: Event, facts: Mapping[str, Any]) -> str:
+    """What the outbox sends: a packet, or the call that sets the transaction failed."""
+    return "the call that sets it failed" if facts["answers"] == SET_FAILED else _packet(event)
+
+
 def _received(event: Event, facts: Mapping[str, Any]) -> str:
     if facts.get("acknowledges"):
         return f"Received {_packet(event)}: it acknowledges what had ended."
     if facts.get("replaces"):
         return f"Received {_packet(event)}, in place of packet {facts['replaces']}, which had failed."
     return f"Received {_packet(event)}."
+
+
+def _duplicated(event: Event, facts: Mapping[str, Any]) -> str:
+    return f"Noted {_packet(event)}: a copy of packet {facts['copy_of']} under a new record id."
+
+
+def _conflicted(event: Event, facts: Mapping[str, Any]) -> str:
+    if facts.get("gives_way"):
+        return f"Conflict: {_packet(event)} was held, and another packet has taken its record id."
+    return f"Conflict: {_packet(event)} came again with other content."
+
+
+def _released(event: Event, facts: Mapping[str, Any]) -> str:
+    if facts.get("outcome") == "moved":
+        return f"Moved {_packet(event)} to the transaction that it is of: one that the site had begun."
+    return f"Released {_packet(event)} from quarantine: {facts['outcome']}."
 
 
 def _decided(event: Event, facts: Mapping[str, Any]) -> str:
@@ -135,16 +157,27 @@ def _confirmed(event: Event, facts: Mapping[str, Any]) -> str:
     return f"{how or f'Proved by {event.actor}:'} {_packet(event)}."
 
 
+_NOT_SENT = {
+    "superseded": "another tool of the site had answered",
+    "transaction-ended": "the transaction had ended",
+    "erased": "it was erased",
+}
+
+
 def _rejected(event: Event, facts: Mapping[str, Any]) -> str:
-    if facts["answers"] == SET_FAILED:
-        return f"The service refused to set the transaction failed: {facts.get('code')}."
-    if facts.get("code") == "superseded":
-        return f"{_packet(event)} was not sent: another tool of the site had answered."
-    return f"The service refused {_packet(event)}: {facts.get('code')}."
+    code = facts.get("code")
+    what = _outgoing(event, facts)
+    if code in _NOT_SENT:
+        return f"Took {what} out of the outbox: {_NOT_SENT[code]}."
+    return f"The service refused {what}: {code}."
 
 
 def _failed(event: Event, facts: Mapping[str, Any]) -> str:
-    return f"Failed, since its deadline ({facts.get('deadline')}) had passed; confirmed by {event.actor}."
+    if facts.get("deadline"):
+        return f"Failed, since its deadline ({facts['deadline']}) had passed; confirmed by {event.actor}."
+    if event.sender == Party.SITE:
+        return f"Given up before the service knew of it, by {event.actor}."
+    return "The service tells that the transaction is set failed."
 
 
 def _deferred(event: Event, facts: Mapping[str, Any]) -> str:
@@ -162,20 +195,14 @@ def _work_failed(event: Event, facts: Mapping[str, Any]) -> str:
 _SENTENCES: dict[EventType, Callable[[Event, Mapping[str, Any]], str]] = {
     EventType.PACKET_RECEIVED: _received,
     EventType.PACKET_HELD: lambda event, _: f"Held {_packet(event)}: it came too early.",
-    EventType.PACKET_DUPLICATED: lambda event, _: f"Noted {_packet(event)}: a copy under a new record id.",
-    EventType.PACKET_CONFLICTED: lambda event, _: (
-        f"Conflict: {_packet(event)} came again with other content."
-    ),
+    EventType.PACKET_DUPLICATED: _duplicated,
+    EventType.PACKET_CONFLICTED: _conflicted,
     EventType.PACKET_QUARANTINED: lambda event, facts: (
         f"Put {_packet(event)} into quarantine: {facts['reason']}"
     ),
-    EventType.PACKET_RELEASED: lambda event, _: f"Released {_packet(event)} from quarantine.",
+    EventType.PACKET_RELEASED: _released,
     EventType.PACKET_DECIDED: _decided,
-    EventType.PACKET_ATTEMPTED: lambda event, facts: (
-        "Asking the service to set the transaction failed."
-        if facts["answers"] == SET_FAILED
-        else f"Sending {_packet(event)}."
-    ),
+    EventType.PACKET_ATTEMPTED: lambda event, facts: f"Sending {_outgoing(event, facts)}.",
     EventType.PACKET_CONFIRMED: _confirmed,
     EventType.PACKET_REJECTED: _rejected,
     EventType.PACKET_ADOPTED: lambda event, _: f"Adopted {_packet(event)}, sent by another tool of the site.",

@@ -10,11 +10,16 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from amie_engine.cli import demo, inspecting, operating
+from amie_engine import __version__
+from amie_engine.cli import demo, inspecting, operating, sandbox
+from amie_engine.cli.helptext import SETTINGS_NOTE, help_text
+from amie_engine.cli.output import prepare_streams
 from amie_engine.cli.settings import ENVIRONMENT_PREFIX
-from amie_engine.errors import AMIEEngineError, SettingsError
+from amie_engine.errors import AMIEEngineError, InternalError, SandboxRefusal, SettingsError
 
 __all__ = ["app", "main"]
+
+_TRACEBACK = f"{ENVIRONMENT_PREFIX}TRACEBACK"
 
 app = typer.Typer(
     name="amie-engine",
@@ -22,42 +27,46 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"amie-engine {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
     help=(
         "Receive AMIE packets, keep every one in an append-only log, have the site's own code do the work,"
         " and send the replies.\n\n"
         "New here? [bold]amie-engine demo[/bold] plays all four official test scenarios against a service on"
         " this machine, with an example site. Then look into its log with [bold]transactions[/bold] and"
         " [bold]show[/bold].\n\n"
-        "Settings come from amie-engine.toml, then from AMIE_ENGINE_* variables, then from options; the later"
-        " wins."
+        "Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings."
     ),
+    epilog=SETTINGS_NOTE,
 )
-
-
-@app.callback()
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
-    if version:
-        from amie_engine import __version__
-
-        typer.echo(f"amie-engine {__version__}")
-        raise typer.Exit
+    pass
 
 
-for name, command, panel in (
-    ("demo", demo.demo, "Try it"),
-    ("sandbox", demo.sandbox, "Try it"),
-    ("migrate", operating.migrate, "Run it"),
-    ("run", operating.run, "Run it"),
-    ("poll", operating.poll, "Run it"),
-    ("transactions", inspecting.transactions, "Look into the log"),
-    ("show", inspecting.show, "Look into the log"),
-    ("quarantine", inspecting.quarantine, "Look into the log"),
+for name, command, panel, note in (
+    ("demo", demo.demo, "Try it", None),
+    ("sandbox", sandbox.sandbox, "Try it", None),
+    ("migrate", operating.migrate, "Run it", SETTINGS_NOTE),
+    ("run", operating.run, "Run it", SETTINGS_NOTE),
+    ("poll", operating.poll, "Run it", SETTINGS_NOTE),
+    ("transactions", inspecting.transactions, "Look into the log", SETTINGS_NOTE),
+    ("show", inspecting.show, "Look into the log", SETTINGS_NOTE),
+    ("quarantine", inspecting.quarantine, "Look into the log", SETTINGS_NOTE),
 ):
-    app.command(name, rich_help_panel=panel)(command)
+    app.command(name, help=help_text(command.__doc__), epilog=note, rich_help_panel=panel)(command)
 
 
 def main() -> None:
@@ -65,14 +74,35 @@ def main() -> None:
 
     Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings.
     """
+    prepare_streams()
     try:
-        app()
+        app(prog_name="amie-engine")
     except AMIEEngineError as error:
-        console = Console(stderr=True, highlight=False)
-        console.print(f"[bold red]error[/bold red] {escape(error.message)}", soft_wrap=True)
-        if error.hint:
-            console.print(f"  {escape(error.hint)}", soft_wrap=True)
-        console.print(f"  [dim]{error.code}, see docs/errors.md[/dim]")
-        if os.environ.get(f"{ENVIRONMENT_PREFIX}TRACEBACK"):
-            console.print_exception()
-        sys.exit(2 if isinstance(error, SettingsError) else 1)
+        _tell(error)
+        sys.exit(2 if isinstance(error, SettingsError | SandboxRefusal) else 1)
+    except Exception as error:  # noqa: BLE001 # whatever it is, its text may be personal, and is not shown
+        _tell(InternalError.caused_by(error, "running the command"))
+        sys.exit(1)
+    finally:
+        _close_output()
+
+
+def _tell(error: AMIEEngineError) -> None:
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[bold red]error[/bold red] {escape(error.message)}", soft_wrap=True)
+    if error.hint:
+        console.print(f"  {escape(error.hint)}", soft_wrap=True)
+    if isinstance(error, InternalError):
+        console.print(f"  {_TRACEBACK}=1 shows the traceback, which may hold personal data.", soft_wrap=True)
+    console.print(f"  [dim]{error.code}, see docs/errors.md[/dim]")
+    if os.environ.get(_TRACEBACK):
+        console.print_exception()
+
+
+def _close_output() -> None:
+    """Write out what is still buffered. Nobody reads it any more where it was for ``head``: no reason to
+    complain."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,84 +2,95 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from amie_engine.cli.options import (
-    AsJson,
-    ConfigFile,
-    DatabaseUrl,
-    HubName,
-    SiteName,
-    open_engine,
-    print_json,
-)
+from amie_engine.cli.opening import open_log
+from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
+from amie_engine.cli.output import one_line, print_json
 from amie_engine.cli.settings import load_settings
-from amie_engine.cli.tables import print_quarantine, print_story, transactions_table
+from amie_engine.cli.tables import print_quarantine, print_story, print_transactions
+from amie_engine.engine import Due, Engine, QuarantinedItem
+from amie_engine.engine.views import as_json as json_values
+from amie_engine.errors import SettingsError
 
 __all__ = ["quarantine", "show", "transactions"]
+
+_SHORTEST_STREAM = 6
 
 
 def transactions(
     only_open: Annotated[bool, typer.Option("--open", help="Only those that have not ended.")] = False,
     database: DatabaseUrl = None,
-    site: SiteName = None,
-    hub: HubName = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """List the transactions: type, grant, state, whose turn it is, age and deadline.
 
-    Example: amie-engine transactions --database sqlite:///amie.db --open
+    Below the list is what needs a person: a handler that fails, a reply that the service rejected, packets
+    that wait for others, and whatever is odd. A transaction that the site began, and that the service has
+    given no id yet, stands in parentheses with the beginning of its id in the log.
+
+    Example:
+
+        amie-engine transactions --open
     """
     settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_engine(settings, existing=True) as engine:
+    with open_log(settings, hub=hub, site=site) as engine:
         found = engine.transactions(open_only=only_open)
         if as_json:
             print_json(found)
             return
-        console = Console()
+        console = Console(highlight=False)
         if not found:
             console.print("No transactions." if not only_open else "No open transactions.")
             return
-        console.print(transactions_table(found, engine.now(), console.width))
+        print_transactions(console, found, engine.now())
 
 
 def show(
     transaction: Annotated[
-        str, typer.Argument(metavar="TRANS", help="The transaction's record id at the service.")
+        str,
+        typer.Argument(
+            metavar="TRANS", help="The transaction's record id at the service, or its id in the log."
+        ),
     ],
     documents: Annotated[
         bool, typer.Option("--documents", help="Print the packets in full, with personal data.")
     ] = False,
     database: DatabaseUrl = None,
-    site: SiteName = None,
-    hub: HubName = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell the whole story of one transaction: packets, decisions, work, replies, in order.
 
-    Example: amie-engine show 87100001 --database sqlite:///amie.db
+    At the end it says whose turn it is, what is due, and what the draft of the reply still lacks. With
+    --documents, a handler that failed has its traceback there too.
+
+    Example:
+
+        amie-engine show 87100001
     """
     settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_engine(settings, existing=True) as engine:
-        story = engine.history(transaction, documents=documents)
+    with open_log(settings, hub=hub, site=site) as engine:
+        name = _resolve(engine, transaction)
+        story = engine.history(name, documents=documents)
         if as_json:
             print_json(story)
             return
-        console = Console()
+        console = Console(highlight=False)
         print_story(console, story)
-        due = engine.expected_reply(transaction)
-    if due.turn == "site" and due.packet is not None and not due.sending:
-        lacking = f"; the draft lacks {', '.join(due.missing)}" if due.missing else ""
-        console.print(f"It is the site's turn: {' or '.join(due.packet_types)} is due{lacking}.")
-    elif due.turn is not None:
-        waits = "The site's reply is being sent" if due.sending else f"It is the {due.turn}'s turn"
-        console.print(f"{waits}: {' or '.join(due.packet_types)} is due.")
+        due = engine.expected_reply(name)
+    if due.turn is not None:
+        console.print(_whose_turn(due))
 
 
 def quarantine(
@@ -94,43 +105,78 @@ def quarantine(
     ] = False,
     released: Annotated[bool, typer.Option("--all", help="Also what has been released.")] = False,
     database: DatabaseUrl = None,
-    site: SiteName = None,
-    hub: HubName = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what came and can't be used: why, and what to do. Nothing in it is lost.
 
-    Example: amie-engine quarantine 3f2a91 --release
+    The beginning of an ID is enough. Its bytes may hold personal data.
+
+    Examples:
+
+        amie-engine quarantine
+        amie-engine quarantine 3f2a91 > packet.json
+        amie-engine quarantine 3f2a91 --release
     """
+    if item is None and release:
+        raise SettingsError("--release needs the ID of what to release.")
     settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_engine(settings, existing=True) as engine:
+    with open_log(settings, hub=hub, site=site) as engine:
         if item is None:
-            if release:
-                raise typer.BadParameter("--release needs the ID of what to release.")
             found = engine.quarantine(released=released)
             if as_json:
                 print_json(found)
             else:
-                print_quarantine(Console(), found, engine.now())
-            return
-        if release:
-            outcome = engine.release(item)
-            if as_json:
-                print_json(outcome)
-            else:
-                _tell_release(Console(), str(outcome.kind), outcome.reason)
-            return
-        one = engine.quarantined(item)
+                print_quarantine(Console(highlight=False), found, engine.now())
+        elif release:
+            _release(engine, item, as_json=as_json)
+        else:
+            _print_bytes(engine.quarantined(item), as_json=as_json)
+
+
+def _resolve(engine: Engine, name: str) -> str:
+    """The name of a transaction for the engine: the beginning of an id in the log will do, as the list of
+    transactions shows it."""
+    beginning = name.strip("()")
+    there = engine.transactions()
+    if len(beginning) < _SHORTEST_STREAM or any(other.trans_rec_id == name for other in there):
+        return name
+    found = [other.stream for other in there if other.stream.startswith(beginning)]
+    return found[0] if len(found) == 1 else name
+
+
+def _whose_turn(due: Due) -> str:
+    types = " or ".join(due.packet_types)
+    if due.sending:
+        return f"The site's reply is being sent: {types} is due."
+    if due.turn != "site" or due.packet is None:
+        return f"It is the {due.turn}'s turn: {types} is due."
+    lacking = f"; the draft lacks {', '.join(due.missing)}" if due.missing else ""
+    return f"It is the site's turn: {types} is due{lacking}."
+
+
+def _print_bytes(item: QuarantinedItem, *, as_json: bool) -> None:
+    content = item.content or b""
     if as_json:
-        print_json(one)
+        print_json({**json_values(item), "content_base64": base64.b64encode(content).decode("ascii")})
         return
-    sys.stdout.buffer.write(one.content or b"")
-    sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.write(content)
+    if sys.stdout.isatty() and not content.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")
 
 
-def _tell_release(console: Console, kind: str, reason: str | None) -> None:
-    if kind == "quarantined":
-        console.print(f"It stays in quarantine: {reason}")
+def _release(engine: Engine, item: str, *, as_json: bool) -> None:
+    outcome = engine.release(item)
+    stays = outcome.kind == "quarantined"
+    if as_json:
+        print_json(outcome)
+    elif stays:
+        Console(highlight=False, soft_wrap=True).print(
+            f"It stays in quarantine: {one_line(outcome.reason or '')}", markup=False
+        )
+    else:
+        Console(highlight=False).print(f"Released: it is now {str(outcome.kind).replace('_', ' ')}.")
+    if stays:
         raise typer.Exit(1)
-    console.print(f"Released: it is now {kind}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import threading
@@ -11,31 +10,26 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from amie_engine.cli.options import (
-    AsJson,
-    ConfigFile,
-    DatabaseUrl,
-    HubName,
-    ServiceUrl,
-    SiteName,
-    open_client,
-    open_engine,
-    print_json,
-)
+from amie_engine.cli.opening import open_client, open_engine
+from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteName
+from amie_engine.cli.output import print_json, print_json_line
 from amie_engine.cli.settings import Settings, load_settings
-from amie_engine.engine.views import as_json as json_values
 from amie_engine.errors import SettingsError
 from amie_engine.log.database import Database
+from amie_engine.log.migrate import current_revision, revisions
 from amie_engine.log.migrate import migrate as migrate_database
-from amie_engine.log.migrate import revisions
 from amie_engine.site import Round, Runner, Site, load_site
+from amie_engine.site.stopping import stopping_on_signals
 
 __all__ = ["migrate", "poll", "run"]
 
 
 def migrate(
     revision: Annotated[
-        str, typer.Option("--to", help="head, base (remove every table of ours), or a revision.")
+        str,
+        typer.Option(
+            "--to", metavar="REVISION", help="head, base (remove every table of ours), or a revision."
+        ),
     ] = "head",
     yes: Annotated[
         bool, typer.Option("--yes", help="Really go down: what the older schema has no room for is deleted.")
@@ -46,27 +40,40 @@ def migrate(
 ) -> None:
     """Create the tables of the log in a database, or bring them up to date.
 
-    Example: amie-engine migrate --database postgresql://amie@db/amie
+    A new SQLite file needs no migration: it gets its tables when it is first opened. Any other database does,
+    and so does every database after an update of amie-engine that says so. Back it up before.
+
+    Example:
+
+        amie-engine migrate --database postgresql://amie@db.example.edu/amie
     """
     settings = load_settings({"database": database}, file=config)
     known = revisions()
     if revision not in ("head", "base", *known):
         raise SettingsError(f"There is no revision {revision!r}.", hint=f"There are: {', '.join(known)}.")
-    if revision not in ("head", known[-1]) and not yes:
-        raise SettingsError(
-            f"Going down to {revision} deletes data.", hint="Back up the database, then add --yes."
-        )
     opened = Database(settings.database)
     try:
+        if not yes and _goes_down(current_revision(opened), revision, known):
+            raise SettingsError(
+                f"Going down to {revision} deletes data.", hint="Back up the database, then add --yes."
+            )
         before, after = migrate_database(opened, revision)
     finally:
         opened.close()
     if as_json:
         print_json({"database": opened.url, "before": before, "after": after})
-    elif before == after:
-        Console().print(f"{opened.url} is at {after or 'no revision'} already.")
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if before == after:
+        console.print(f"{opened.url} is at {after or 'no revision'} already.", markup=False)
     else:
-        Console().print(f"{opened.url}: from {before or 'nothing'} to {after or 'nothing'}.")
+        console.print(f"{opened.url}: from {before or 'nothing'} to {after or 'nothing'}.", markup=False)
+
+
+def _goes_down(current: str | None, target: str, known: list[str]) -> bool:
+    steps = ["base", *known]
+    wanted = len(steps) - 1 if target == "head" else steps.index(target)
+    return current in steps and steps.index(current) > wanted
 
 
 def poll(
@@ -79,17 +86,22 @@ def poll(
 ) -> None:
     """Fetch what the service lists, once, and take it into the log. No handler is called, nothing is sent.
 
-    The API key comes from AMIE_ENGINE_API_KEY or from the settings' api_key or api_key_file.
+    It shows what waits for the site, before any handler is written, say. The API key comes from
+    AMIE_ENGINE_API_KEY, or from the settings' api_key or api_key_file.
+
+    Example:
+
+        amie-engine poll --site NCSA --url http://127.0.0.1:8000/v0.10/
     """
     settings = load_settings({"database": database, "site": site, "hub": hub, "url": url}, file=config)
     _log_to_stderr(settings)
-    with open_engine(settings) as engine, open_client(settings) as client:
+    with open_client(settings) as client, open_engine(settings) as engine:
         counts = Runner(engine, client, Site(engine.site)).poll_once()
     if as_json:
         print_json({str(kind): count for kind, count in counts.items()})
         return
     told = [f"{count} {str(kind).replace('_', ' ')}" for kind, count in counts.items() if count]
-    Console().print(f"Listed: {', '.join(told) or 'nothing'}.")
+    Console(highlight=False).print(f"Listed: {', '.join(told) or 'nothing'}.")
 
 
 def run(
@@ -104,7 +116,7 @@ def run(
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="One round, then exit.")] = False,
     interval: Annotated[
-        float | None, typer.Option(help="Seconds between two rounds.", show_default="30")
+        float | None, typer.Option(metavar="SECONDS", help="Seconds between two rounds.", show_default="30")
     ] = None,
     database: DatabaseUrl = None,
     hub: HubName = None,
@@ -114,10 +126,16 @@ def run(
 ) -> None:
     """Run a site: poll, receive, call the handlers, send the replies; until SIGTERM or Ctrl-C.
 
-    The round that is under way is finished first. The API key comes from AMIE_ENGINE_API_KEY or from the
-    settings' api_key or api_key_file.
+    A handler that is at work then is finished first, and its reply sent. What goes wrong is logged to
+    standard error, and the loop goes on. With --json, each round that did something is a line of JSON.
 
-    Example: amie-engine run --site campus.site:site --url http://127.0.0.1:8000/v0.10/
+    --site names a Site, or a function that returns one. The API key comes from AMIE_ENGINE_API_KEY, or from
+    the settings' api_key or api_key_file.
+
+    Example:
+
+        amie-engine run --site campus.site:site --hub sandbox \\
+            --url http://127.0.0.1:8000/v0.10/
     """
     options = {"database": database, "hub": hub, "url": url, "handlers": handlers, "interval": interval}
     settings = load_settings(options, file=config)
@@ -126,33 +144,47 @@ def run(
     if settings.site not in (None, site.name):
         raise SettingsError(f"The settings name the site {settings.site}, the handlers {site.name}.")
     settings = load_settings({**options, "site": site.name}, file=config)
-    with open_engine(settings) as engine, open_client(settings) as client:
+    stop = threading.Event()
+
+    def pause(seconds: float) -> None:
+        stop.wait(seconds)
+
+    with open_client(settings, sleep=pause) as client, open_engine(settings) as engine:
         runner = Runner(engine, client, site, interval=settings.interval)
         if once:
-            result = runner.run_once()
-            _report(result, as_json)
+            with stopping_on_signals(stop):
+                result = runner.run_once(stop)
+            _report(result, as_json=as_json)
             raise typer.Exit(1 if result.errors else 0)
-        runner.run(threading.Event(), on_round=lambda done: _report(done, as_json=True) if as_json else None)
+        runner.run(stop, on_round=_report_line if as_json else None)
 
 
-def _report(result: Round, as_json: bool) -> None:
-    """What one round did; as JSON a line each, for those that did something."""
-    done: dict[str, Any] = {
+def _report_line(result: Round) -> None:
+    done = _done(result)
+    if any(done.values()):
+        print_json_line(done)
+
+
+def _report(result: Round, *, as_json: bool) -> None:
+    """Tell what a single round did."""
+    done = _done(result)
+    if as_json:
+        print_json_line(done)
+        return
+    received = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done["received"].items())
+    worked = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done["worked"].items())
+    Console(highlight=False).print(
+        f"Received: {received or 'nothing'}. Worked: {worked or 'nothing'}. Arrived: {result.sent}."
+    )
+
+
+def _done(result: Round) -> dict[str, Any]:
+    return {
         "received": {str(kind): count for kind, count in result.received.items() if count},
         "worked": {str(kind): count for kind, count in result.worked.items() if count},
         "sent": result.sent,
         "errors": [error.code for error in result.errors],
     }
-    if as_json:
-        if any(done.values()):
-            sys.stdout.write(json.dumps(json_values(done)) + "\n")
-            sys.stdout.flush()
-        return
-    received = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done["received"].items())
-    worked = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done["worked"].items())
-    Console().print(
-        f"Received: {received or 'nothing'}. Worked: {worked or 'nothing'}. Arrived: {result.sent}."
-    )
 
 
 def _log_to_stderr(settings: Settings) -> None:

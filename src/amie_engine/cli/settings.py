@@ -10,15 +10,25 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from amie_engine.client import DEFAULT_URL
 from amie_engine.engine.core import ACKNOWLEDGE
 from amie_engine.errors import SettingsError
 
-__all__ = ["DEFAULT_FILE", "ENVIRONMENT_PREFIX", "Settings", "load_settings"]
+__all__ = ["DEFAULT_FILE", "ENVIRONMENT_PREFIX", "SETTINGS", "Settings", "load_settings"]
 
 DEFAULT_FILE = "amie-engine.toml"
 ENVIRONMENT_PREFIX = "AMIE_ENGINE_"
 
 _DEFAULT_INTERVAL = 30.0
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_NO_SETTINGS = ("CONFIG", "TRACEBACK")
+_SURELY_MEANT = 0.85
+"""How alike a variable's name must be to a setting's to be taken for a slip. Others may have the prefix too:
+a cluster's service links, say."""
+
+
+def _setting(default: Any, meaning: str, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"meaning": meaning})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +36,22 @@ class Settings:
     """What the commands need to know. Every name is also a key of the file and, in capitals with the prefix,
     an environment variable."""
 
-    database: str = "sqlite:///amie.db"
-    site: str | None = None
-    hub: str = "access"
-    url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    api_key_file: str | None = None
-    handlers: str | None = None
-    interval: float = _DEFAULT_INTERVAL
-    acknowledge_inform: str = "when_lingering"
-    log_level: str = "INFO"
+    database: str = _setting("sqlite:///amie.db", "The log's database: an SQLite or PostgreSQL URL.")
+    site: str | None = _setting(None, "The site's AMIE name.")
+    hub: str = _setting(
+        "access", "A name for the central service in the log: one for each of production, test and sandbox."
+    )
+    url: str | None = _setting(None, f"The AMIE service's base URL; without one, `{DEFAULT_URL}`.")
+    api_key: str | None = _setting(None, "The site's API key at the service.", secret=True)
+    api_key_file: str | None = _setting(None, "A file that holds the API key and nothing else.")
+    handlers: str | None = _setting(None, "The site's handlers, as `module:object`.")
+    interval: float = _setting(
+        _DEFAULT_INTERVAL, "Seconds between two rounds of `run` when there is nothing to do."
+    )
+    acknowledge_inform: str = _setting(
+        "when_lingering", f"Whether to answer an inform of the hub's: {', '.join(ACKNOWLEDGE)}."
+    )
+    log_level: str = _setting("INFO", f"What `run` and `poll` log: {', '.join(_LOG_LEVELS)}.")
 
     def require(self, name: str, option: str | None = None) -> str:
         """Return a setting that a command can't do without.
@@ -62,18 +78,29 @@ class Settings:
         Raises:
             SettingsError: There is none, or the file can't be read.
         """
-        if self.api_key_file and not self.api_key:
-            try:
-                return Path(self.api_key_file).expanduser().read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise SettingsError(
-                    f"The file with the API key can't be read: {error.strerror}.",
-                    hint="Check the setting api_key_file.",
-                ) from None
-        return self.require("api_key")
+        if not self.api_key_file:
+            return self.require("api_key")
+        try:
+            key = Path(self.api_key_file).expanduser().read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(
+                f"The file with the API key can't be read: {error.strerror}.",
+                hint="Check the setting api_key_file.",
+            ) from None
+        except ValueError:
+            key = ""
+        if not key or len(key.splitlines()) != 1:
+            raise SettingsError(
+                "The file with the API key holds no key.",
+                hint="It must hold the key and nothing else, on one line.",
+            )
+        return key
 
 
-_NAMES = [setting.name for setting in fields(Settings)]
+SETTINGS = {setting.name: setting for setting in fields(Settings)}
+"""The settings by name; the ``meaning`` of each is in its metadata."""
+
+_KEYS = ("api_key", "api_key_file")
 
 
 def load_settings(
@@ -90,17 +117,39 @@ def load_settings(
     Raises:
         SettingsError: The file is none, or a setting is unknown or has a value that it can't have.
     """
-    values: dict[str, Any] = {}
     named = file or (Path(path) if (path := environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")) else None)
     source = named or Path(DEFAULT_FILE)
-    if named is not None or source.is_file():
-        values |= _read(source)
-    for name in _NAMES:
-        variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
-        if environment.get(variable):
-            values[name] = environment[variable]
-    values |= {name: value for name, value in options.items() if value is not None}
+    values = _over({}, _read(source) if named is not None or source.is_file() else {})
+    values = _over(values, _from_environment(environment))
+    values = _over(values, {name: value for name, value in options.items() if value is not None})
     return _checked(values)
+
+
+def _over(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """The later values over the earlier ones. A key and a file with one are two ways to say one thing."""
+    if all(name in later for name in _KEYS):
+        raise SettingsError("Both api_key and api_key_file are set.", hint="Remove one of the two.")
+    if any(name in later for name in _KEYS):
+        earlier = {name: value for name, value in earlier.items() if name not in _KEYS}
+    return earlier | later
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    values = {}
+    for variable, value in environment.items():
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name == variable or name in _NO_SETTINGS or not value:
+            continue
+        if name.lower() in SETTINGS and name.isupper():
+            values[name.lower()] = value
+            continue
+        nearest = difflib.get_close_matches(name.lower(), SETTINGS, n=1, cutoff=_SURELY_MEANT)
+        if nearest:
+            raise SettingsError(
+                f"The variable {variable} is no setting.",
+                hint=f"Did you mean {ENVIRONMENT_PREFIX}{nearest[0].upper()}?",
+            )
+    return values
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -110,28 +159,34 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"The settings in {path} can't be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The settings in {path} are no TOML: {error}.") from None
+        where = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
+        raise SettingsError(
+            f"The settings in {path} are no TOML{where}.", hint='Write a setting a line: site = "NCSA", say.'
+        ) from None
     for name in values:
-        if name not in _NAMES:
-            nearest = difflib.get_close_matches(name, _NAMES, n=1)
-            hint = f"Did you mean {nearest[0]}?" if nearest else f"There are: {', '.join(_NAMES)}."
+        if name not in SETTINGS:
+            nearest = difflib.get_close_matches(name, SETTINGS, n=1)
+            hint = f"Did you mean {nearest[0]}?" if nearest else f"There are: {', '.join(SETTINGS)}."
             raise SettingsError(f"{path} has an unknown setting {name!r}.", hint=hint)
     return values
 
 
 def _checked(values: dict[str, Any]) -> Settings:
+    interval = values.get("interval", _DEFAULT_INTERVAL)
     try:
-        values["interval"] = float(values.get("interval", _DEFAULT_INTERVAL))
-    except (TypeError, ValueError):
+        if isinstance(interval, bool):
+            raise TypeError
+        interval = float(interval)
+    except (TypeError, ValueError, OverflowError):
         raise SettingsError("The setting interval must be a number of seconds.") from None
-    if not 0 < values["interval"] < 86_400:
+    if not 0 < interval < 86_400:
         raise SettingsError("The setting interval must be more than 0 seconds and less than a day.")
-    for name in _NAMES:
-        if name != "interval" and not isinstance(values.get(name, ""), str):
+    for name, value in values.items():
+        if name != "interval" and not isinstance(value, str):
             raise SettingsError(f"The setting {name} must be text.")
     if values.get("acknowledge_inform", ACKNOWLEDGE[0]) not in ACKNOWLEDGE:
         raise SettingsError(f"The setting acknowledge_inform must be one of {', '.join(ACKNOWLEDGE)}.")
     level = str(values.get("log_level", "INFO")).upper()
-    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise SettingsError("The setting log_level must be DEBUG, INFO, WARNING or ERROR.")
-    return Settings(**{**values, "log_level": level})
+    if level not in _LOG_LEVELS:
+        raise SettingsError(f"The setting log_level must be one of {', '.join(_LOG_LEVELS)}.")
+    return Settings(**{**values, "interval": interval, "log_level": level})

@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from amie_engine.audit import Story
+from amie_engine.cli.output import one_line, printable, shown
 from amie_engine.engine import QuarantinedItem, TransactionSummary
 from amie_engine.protocol import TRANSACTION_TYPES, State
 
-__all__ = ["age", "print_quarantine", "print_story", "state_text", "transactions_table", "type_name"]
+__all__ = [
+    "age",
+    "print_quarantine",
+    "print_story",
+    "print_transactions",
+    "state_text",
+    "transactions_table",
+    "type_name",
+]
 
 _WIDE = 130
 """Columns from which a terminal has room for everything."""
@@ -39,6 +48,23 @@ def state_text(state: str) -> Text:
     return Text(state, style=_STATE_STYLES.get(state, "yellow"))
 
 
+def type_name(name: str | None, *, wide: bool) -> str:
+    """Return a transaction type's name: AMIE's abbreviation, or in full."""
+    if name is None:
+        return "?"
+    return name if wide else TRANSACTION_TYPES[name].abbreviation
+
+
+def print_transactions(console: Console, transactions: Sequence[TransactionSummary], now: datetime) -> None:
+    """Print the table of transactions, and below it what needs a person."""
+    console.print(transactions_table(transactions, now, console.width))
+    notes = [(transaction, note) for transaction in transactions if (note := _note(transaction))]
+    if notes:
+        console.print("\nNotes:")
+    for transaction, note in notes:
+        console.print(f"  {_name(transaction)}  {note}", soft_wrap=True, markup=False)
+
+
 def transactions_table(transactions: Sequence[TransactionSummary], now: datetime, width: int) -> Table:
     """Return the table of transactions: id, type, grant, state, whose turn, age, deadline.
 
@@ -48,39 +74,34 @@ def transactions_table(transactions: Sequence[TransactionSummary], now: datetime
         width: The terminal's columns; a wide one has room for names in full, project and resource.
     """
     wide = width >= _WIDE
-    with_notes = any(_note(transaction) for transaction in transactions)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("transaction", "type", "grant"):
-        table.add_column(column, no_wrap=True)
-    for column in ("project", "resource") if wide else ():
-        table.add_column(column, no_wrap=True)
+    table.add_column("transaction", overflow="fold")
+    table.add_column("type", no_wrap=True)
+    for column in ("grant", "project", "resource") if wide else ("grant",):
+        table.add_column(column, overflow="fold")
     for column in ("state", "turn", "age", "deadline"):
         table.add_column(column, no_wrap=True)
-    if with_notes:
-        table.add_column("note", overflow="fold")
     for transaction in transactions:
         row: list[str | Text] = [
-            transaction.trans_rec_id or f"({transaction.stream[:8]})",
+            _name(transaction),
             type_name(transaction.type, wide=wide),
-            escape(transaction.grant_number or ""),
+            shown(transaction.grant_number),
         ]
         if wide:
-            row += [escape(transaction.project_id or ""), escape(transaction.resource or "")]
+            row += [shown(transaction.project_id), shown(transaction.resource)]
         row += [
             state_text(transaction.state),
             _turn(transaction),
             age(transaction.opened_at, now),
             _deadline(transaction, now),
         ]
-        table.add_row(*row, *([_note(transaction)] if with_notes else []))
+        table.add_row(*row)
     return table
 
 
-def type_name(name: str | None, *, wide: bool) -> str:
-    """Return a transaction type's name: AMIE's abbreviation, or in full."""
-    if name is None:
-        return "?"
-    return name if wide else TRANSACTION_TYPES[name].abbreviation
+def _name(transaction: TransactionSummary) -> str:
+    """The record id at the service; before there is one, the beginning of the id in the log."""
+    return transaction.trans_rec_id or f"({transaction.stream[:8]})"
 
 
 def _turn(transaction: TransactionSummary) -> str:
@@ -101,7 +122,7 @@ def _note(transaction: TransactionSummary) -> str:
     notes = [transaction.problem] if transaction.problem else []
     if transaction.held:
         notes.append(f"{transaction.held} held")
-    return escape("; ".join((*notes, *transaction.anomalies)))
+    return one_line("; ".join((*notes, *transaction.anomalies)))
 
 
 def print_story(console: Console, story: Story) -> None:
@@ -110,11 +131,11 @@ def print_story(console: Console, story: Story) -> None:
     name = story.trans_rec_id or f"({story.stream})"
     console.print(
         Text.assemble(
-            ("Transaction ", "bold"),
-            (name, "bold"),
+            (f"Transaction {name}", "bold"),
             f" - {kind}between {story.site} and {story.hub}: ",
             state_text(story.state),
-        )
+        ),
+        soft_wrap=True,
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("time (UTC)", no_wrap=True)
@@ -124,17 +145,23 @@ def print_story(console: Console, story: Story) -> None:
     day = None
     for entry in story.entries:
         moment = entry.time.astimezone(UTC)
-        shown = f"{moment:%Y-%m-%d %H:%M:%S}" if moment.date() != day else f"{moment:           %H:%M:%S}"
-        day = moment.date()
+        if moment.date() != day:
+            day = moment.date()
+            table.add_row(Text(f"{day:%Y-%m-%d}", style="dim"))
         who = Text(entry.who, style=_WHO_STYLES.get(entry.who, ""))
-        table.add_row(f"{shown}.{moment:%f}"[:-3], who, escape(entry.sentence), state_text(entry.state))
+        table.add_row(f"{moment:%H:%M:%S.%f}"[:-3], who, shown(entry.sentence), state_text(entry.state))
         if entry.document is not None:
-            table.add_row(
-                "", "", Text(json.dumps(entry.document, indent=2, ensure_ascii=False), style="dim"), ""
-            )
+            table.add_row("", "", Text(_document(entry.document), style="dim"), "")
     console.print(table)
     if story.state == State.START:
         console.print("Nothing has moved it yet.")
+
+
+def _document(document: Any) -> str:
+    """A document as JSON; of a handler's failure the traceback, line by line."""
+    if isinstance(document, dict) and set(document) == {"details"}:
+        return printable(str(document["details"])).rstrip()
+    return printable(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def print_quarantine(console: Console, items: Iterable[QuarantinedItem], now: datetime) -> None:
@@ -145,7 +172,7 @@ def print_quarantine(console: Console, items: Iterable[QuarantinedItem], now: da
         packet = " ".join(
             part
             for part in (
-                item.packet_type,
+                one_line(item.packet_type or ""),
                 f"packet {item.packet_rec_id}" if item.packet_rec_id else None,
                 f"of transaction {item.trans_rec_id}" if item.trans_rec_id else None,
             )
@@ -158,9 +185,10 @@ def print_quarantine(console: Console, items: Iterable[QuarantinedItem], now: da
                 "  ",
                 (item.code, "red"),
                 f"{status}  {packet or 'no packet'}, {item.size} bytes, {age(item.quarantined_at, now)} ago",
-            )
+            ),
+            soft_wrap=True,
         )
-        console.print(f"              {escape(item.reason)}", soft_wrap=True)
-        console.print(f"              [dim]{escape(item.hint)}[/dim]", soft_wrap=True)
+        console.print(f"              {one_line(item.reason)}", soft_wrap=True, markup=False)
+        console.print(f"              {one_line(item.hint)}", soft_wrap=True, markup=False, style="dim")
     if empty:
         console.print("Nothing is in quarantine.")

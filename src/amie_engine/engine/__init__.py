@@ -1,7 +1,7 @@
 """The engine: pure decisions about transactions, and the Engine that a site talks to."""
 
 from amie_engine.engine.core import Engine
-from amie_engine.engine.decide import OutcomeKind
+from amie_engine.engine.decision import OutcomeKind
 from amie_engine.engine.views import Due, Handle, Outcome, QuarantinedItem, TransactionSummary
 
 __all__ = ["Due", "Engine", "Handle", "Outcome", "OutcomeKind", "QuarantinedItem", "TransactionSummary"]

@@ -5,7 +5,6 @@ Source: "Implementing AMIE", inform_transaction_complete; what sites report of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from amie_engine.engine.incoming import INFORM
@@ -17,62 +16,61 @@ from amie_engine.log.store import EventLog
 from amie_engine.packet.base import Packet
 from amie_engine.protocol import Party
 
-__all__ = ["acknowledge_lingering", "acknowledge_newest"]
+__all__ = ["LINGERS_AFTER", "acknowledge_listed", "acknowledge_newest"]
 
-_LINGERS_AFTER = timedelta(minutes=5)
+LINGERS_AFTER = timedelta(minutes=5)
 """An inform that is still in a full listing so long after we settled it lingers there."""
 
 
 def acknowledge_newest(unit: UnitOfWork, state: TransactionState) -> TransactionState:
-    """Acknowledge the packet that was just accepted, if it is an inform to acknowledge."""
-    newest = state.packets[-1] if state.packets else None
-    if newest is None or newest.version != state.version:
-        return state
-    event = _acknowledgement(state, newest)
+    """Answer the newest packet with a success inform, if it is an inform of the hub's, not answered yet."""
+    event = _acknowledgement(state, state.packets[-1]) if state.packets else None
     return state if event is None else unit.append(state, [event])
 
 
-def acknowledge_lingering(log: EventLog, packets: Iterable[Packet], now: datetime) -> int:
-    """Acknowledge each inform of a full listing that was settled minutes ago; return how many there were."""
-    informs = [packet for packet in packets if packet.packet_type == INFORM]
-    return sum(1 for packet in informs if _acknowledge_one(log, str(packet.packet_rec_id), now))
+def acknowledge_listed(log: EventLog, packet_rec_id: str, *, settled_before: datetime) -> bool:
+    """Answer an inform of the hub's that the service still lists; tell whether that was to be done.
 
+    Args:
+        log: The log.
+        packet_rec_id: The inform's record id.
+        settled_before: It lingers only if it was settled before this time.
+    """
 
-def _acknowledge_one(log: EventLog, packet_rec_id: str, now: datetime) -> bool:
-    with log.read() as reader:
-        known = reader.accepted(packet_rec_id)
-        if known is None or _lingering(View(reader).state(known.stream), packet_rec_id, now) is None:
-            return False
+    def decided(view: View) -> tuple[TransactionState, NewEvent] | None:
+        known = view.reader.accepted(packet_rec_id)
+        if known is None or known.packet_type != INFORM:
+            return None
+        state = view.state(known.stream)
+        entry = state.packet(packet_rec_id)
+        if entry is None or datetime.fromisoformat(entry.recorded_at) > settled_before:
+            return None
+        event = _acknowledgement(state, entry)
+        return None if event is None else (state, event)
 
     def acknowledge(unit: UnitOfWork) -> bool:
-        state = unit.state(known.stream)
-        event = _lingering(state, packet_rec_id, now)
-        if event is not None:
-            unit.append(state, [event])
-        return event is not None
+        found = decided(unit)
+        if found is not None:
+            unit.append(found[0], [found[1]])
+        return found is not None
 
+    with log.read() as reader:
+        if decided(View(reader)) is None:
+            return False
     return in_unit(log, acknowledge)
-
-
-def _lingering(state: TransactionState, packet_rec_id: str, now: datetime) -> NewEvent | None:
-    entry = state.packet(packet_rec_id)
-    if entry is None or datetime.fromisoformat(entry.recorded_at) + _LINGERS_AFTER > now:
-        return None
-    return _acknowledgement(state, entry)
 
 
 def _acknowledgement(state: TransactionState, inform: PacketEntry) -> NewEvent | None:
     """Return the event that answers an inform of the hub's with a success inform, or None.
 
-    Never a second time, and never where the inform answers one of ours: no loop can start.
+    Once in a transaction, and never where the site has sent an inform, which that of the hub's may answer: no
+    loop can start.
+
+    Source: "Implementing AMIE", inform_transaction_complete; the public client's example answers each.
     """
     if inform.packet_type != INFORM or inform.sender is not Party.HUB or inform.packet_rec_id is None:
         return None
-    answers_ours = any(
-        packet.packet_type == INFORM and packet.sender is Party.SITE and packet.version < inform.version
-        for packet in state.packets
-    )
-    if answers_ours or state.outgoing(inform.packet_rec_id) is not None:
+    if state.has_acknowledged() or state.outgoing(inform.packet_rec_id) is not None:
         return None
     packet = Packet._find_packet_type(INFORM)(
         in_reply_to=inform.packet_rec_id, StatusCode="Success", DetailCode="1", Message="OK"

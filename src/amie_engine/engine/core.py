@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,31 +10,29 @@ from uuid import uuid4
 import sqlalchemy
 
 from amie_engine.audit.timeline import Story, tell
-from amie_engine.engine.acknowledging import acknowledge_lingering, acknowledge_newest
+from amie_engine.engine.acknowledging import LINGERS_AFTER, acknowledge_listed
+from amie_engine.engine.adoption import History
+from amie_engine.engine.drafts import draft_for
 from amie_engine.engine.due import turn_of
-from amie_engine.engine.incoming import Unusable, read_incoming
+from amie_engine.engine.failures import decide_deadline, decide_failure
+from amie_engine.engine.following import answer_repeats
+from amie_engine.engine.incoming import INFORM, read_incoming
 from amie_engine.engine.listing import list_quarantine, list_transactions
 from amie_engine.engine.outbox import Outbox
+from amie_engine.engine.quarantine import find_item
 from amie_engine.engine.receiving import Receiver
-from amie_engine.engine.replies import (
-    decide_deadline,
-    decide_failure,
-    decide_reply,
-    decide_start,
-    draft_for,
-    repeat_first_answer,
-)
+from amie_engine.engine.replies import decide_reply, decide_start
+from amie_engine.engine.source import Unusable
 from amie_engine.engine.state import SET_FAILED, START, TransactionState
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
 from amie_engine.engine.views import Due, Handle, Outcome, QuarantinedItem, TransactionSummary
 from amie_engine.engine.work import WorkQueue
 from amie_engine.errors import QuarantineNotFound, SettingsError
 from amie_engine.log.database import Database
-from amie_engine.log.events import EventType, NewEvent
+from amie_engine.log.events import NewEvent
 from amie_engine.log.migrate import check_schema
 from amie_engine.log.store import EventLog
 from amie_engine.packet.base import Packet
-from amie_engine.protocol import Party
 from amie_engine.transaction import Transaction
 
 __all__ = ["ACKNOWLEDGE", "Engine"]
@@ -95,7 +92,7 @@ class Engine:
         self.database = Database(database)
         check_schema(self.database)
         self.log = EventLog(self.database, hub=hub, site=site, clock=clock)
-        self.receiver = Receiver(site, new_id, self._after_accept)
+        self.receiver = Receiver(site, new_id, clock, acknowledge_inform == "always")
         self.outbox = Outbox(self)
         self.work = WorkQueue(self)
 
@@ -127,42 +124,30 @@ class Engine:
         Raises:
             LogError: The database can't be used; nothing was written.
         """
-        return self._receive(packet, fetched=False)
+        incoming = read_incoming(packet, self.site)
+        with self.log.read() as reader:
+            known = self.receiver.already_there(View(reader), incoming)
+        if known is not None:
+            return known
+        return in_unit(self.log, lambda unit: self.receiver.receive(unit, incoming))
 
     def adopt(self, transaction: Transaction | Mapping[str, Any]) -> list[Outcome]:
-        """Take in the history of a transaction that began before the log did.
+        """Take in the whole history of a transaction, in one commit: of one that began before the log did, or
+        in which a packet did not come to us.
 
         Args:
             transaction: What ``client.get_transaction`` gives, or its wire document.
 
         Returns:
             An outcome for each of its packets, in their order.
+
+        Raises:
+            PacketInvalidData: The document is that of no transaction.
         """
         if not isinstance(transaction, Transaction):
             transaction = Transaction.from_dict(transaction)
-        packets = sorted(transaction.packets, key=lambda packet: packet.packet_rec_id or 0)
-        documents = [entry.document for entry in transaction.unreadable]
-        return [self._receive(source, fetched=True) for source in (*packets, *documents)]
-
-    def _receive(self, source: Any, *, fetched: bool) -> Outcome:
-        packet = read_incoming(source, self.site)
-        if isinstance(packet, Unusable):
-            with self.log.read() as reader:
-                known = View(reader).quarantined(packet.sha256)
-            if known is None:
-                return in_unit(self.log, lambda unit: self.receiver.quarantine(unit, packet))
-            return Outcome.quarantined(packet, known)
-        with self.log.read() as reader:
-            outcome = self.receiver.already_there(View(reader), packet)
-        if outcome is not None:
-            return outcome
-        return in_unit(self.log, lambda unit: self.receiver.receive(unit, packet, fetched=fetched))
-
-    def _after_accept(self, unit: UnitOfWork, state: TransactionState) -> TransactionState:
-        """What a packet that was accepted makes the engine itself say."""
-        if self._acknowledge == "always":
-            state = acknowledge_newest(unit, state)
-        return repeat_first_answer(unit, state, self.now())
+        history = History(transaction, self.site)
+        return in_unit(self.log, lambda unit: history.adopt(unit, self.receiver))
 
     def note_full_listing(self, packets: Iterable[Packet]) -> int:
         """Look for informs that linger in a full listing of the service, and acknowledge each once.
@@ -177,7 +162,13 @@ class Engine:
         """
         if self._acknowledge == "never":
             return 0
-        return acknowledge_lingering(self.log, packets, self.now())
+        now = self.now()
+        settled_before = now if self._acknowledge == "always" else now - LINGERS_AFTER
+        return sum(
+            acknowledge_listed(self.log, str(packet.packet_rec_id), settled_before=settled_before)
+            for packet in packets
+            if packet.packet_type == INFORM
+        )
 
     # What is due, and what the site says
 
@@ -232,25 +223,13 @@ class Engine:
             ReplyIncomplete, ReplyInvalid: The packet lacks something, or AMIE forbids something in it.
         """
 
-        def decide(unit: UnitOfWork) -> TransactionState:
+        def decide(unit: UnitOfWork) -> Handle:
             state = unit.require(trans_rec_id)
-            return unit.append(state, [decide_reply(state, packet, actor=actor, work=work)])
+            event = decide_reply(state, packet, actor=actor, work=work)
+            answer_repeats(unit, unit.append(state, [event]), self.now())
+            return Handle(state.stream, state.trans_rec_id, event.facts["answers"], event.packet_type)
 
-        state = in_unit(self.log, decide)
-        entry = state.outbox[-1]
-        self._answer_repeated(state)
-        return Handle(state.stream, state.trans_rec_id, entry.answers, entry.packet_type)
-
-    def _answer_repeated(self, first: TransactionState) -> None:
-        """Answer the requests that came with the same RecordID while the first was still unanswered."""
-        request = first.request
-        record_id = request.fields.get("RecordID") if request is not None else None
-        if first.type == "request_project_create" and isinstance(record_id, str):
-            in_unit(self.log, lambda unit: self._answer_each(unit, record_id))
-
-    def _answer_each(self, unit: UnitOfWork, record_id: str) -> None:
-        for state in unit.with_record_id(record_id, before=2**62):
-            repeat_first_answer(unit, state, self.now())
+        return in_unit(self.log, decide)
 
     def start(self, packet: Packet, *, actor: str = "site") -> Handle:
         """Begin a transaction of the site's own: check its first packet and put it into the outbox.
@@ -270,8 +249,12 @@ class Engine:
     def fail(self, trans_rec_id: int | str, reason: str, *, actor: str = "site") -> Handle:
         """Have the service set a transaction failed: the way to fail it after its reply has gone out.
 
+        One that the site began and that has not reached the service is given up.
+
         Args:
+            trans_rec_id: The transaction's record id at the service, or the stream of a `Handle`.
             reason: Why, for the site's own record.
+            actor: Who decided it, for the record; no personal data.
 
         Raises:
             TransactionNotFound, TransactionClosed, ReplyAlreadyDecided, ReplyNotDue: The state forbids it.
@@ -279,7 +262,7 @@ class Engine:
 
         def decide(unit: UnitOfWork) -> TransactionState:
             state = unit.require(trans_rec_id)
-            return unit.append(state, [decide_failure(state, reason, actor=actor)])
+            return self._append(unit, state, decide_failure(state, reason, actor=actor))
 
         state = in_unit(self.log, decide)
         return Handle(state.stream, state.trans_rec_id, SET_FAILED, None)
@@ -287,16 +270,25 @@ class Engine:
     def confirm_deadline(self, trans_rec_id: int | str, *, actor: str) -> None:
         """Record that an operator takes a transaction whose deadline has passed for failed.
 
+        Args:
+            trans_rec_id: The transaction's record id at the service, or the stream of a `Handle`.
+            actor: Who confirmed it, for the record; no personal data.
+
         Raises:
             TransactionNotFound: The log has no such transaction.
+            TransactionClosed: It has ended already.
             ReplyNotDue: Its deadline has not passed, or it has none.
         """
 
-        def confirm(unit: UnitOfWork) -> None:
+        def confirm(unit: UnitOfWork) -> TransactionState:
             state = unit.require(trans_rec_id)
-            unit.append(state, [decide_deadline(state, self.now(), actor=actor)])
+            return self._append(unit, state, decide_deadline(state, self.now(), actor=actor))
 
         in_unit(self.log, confirm)
+
+    def _append(self, unit: UnitOfWork, state: TransactionState, event: NewEvent) -> TransactionState:
+        """Append what was decided, and do what follows from it."""
+        return self.receiver.settle(unit, unit.append(state, [event]))
 
     # What the log tells
 
@@ -331,32 +323,25 @@ class Engine:
             QuarantineNotFound: There is none with this id, or several whose ids begin so.
         """
         with self.log.read() as reader:
-            found = [
-                i for i in list_quarantine(reader, released=True) if i.quarantine_id.startswith(quarantine_id)
-            ]
-            if len(found) != 1:
-                raise QuarantineNotFound(f"Nothing in quarantine has the id {quarantine_id[:60]!r}.")
-            document = reader.document(found[0].quarantine_id, 1)
-        content = base64.b64decode(document["base64"]) if document else None
-        return found[0].with_content(content)
+            return find_item(reader, quarantine_id)
 
     def release(self, quarantine_id: str, *, actor: str = "operator") -> Outcome:
         """Receive again what is in quarantine, after a fix. What still can't be used stays there.
 
+        Args:
+            quarantine_id: Its id, or the beginning of it.
+            actor: Who releases it, for the record; no personal data.
+
         Raises:
-            QuarantineNotFound: There is none with this id.
+            QuarantineNotFound: There is none with this id, several whose ids begin so, or its bytes were
+                erased.
         """
         item = self.quarantined(quarantine_id)
-        outcome = self.receive(item.content or b"")
-        if outcome.kind != "quarantined":
-            event = NewEvent(
-                EventType.PACKET_RELEASED,
-                trans_rec_id=item.trans_rec_id,
-                packet_rec_id=item.packet_rec_id,
-                packet_type=item.packet_type,
-                sender=Party.SITE,
-                actor=actor,
-                facts={"outcome": str(outcome.kind)},
+        if item.content is None:
+            raise QuarantineNotFound(
+                f"The bytes of {item.quarantine_id} were erased from quarantine.", hint=""
             )
-            in_unit(self.log, lambda unit: unit.append_quarantine(item.quarantine_id, 1, event))
-        return outcome
+        incoming = read_incoming(item.content, self.site)
+        if isinstance(incoming, Unusable):
+            return Outcome.quarantined(incoming, item.quarantine_id)
+        return in_unit(self.log, lambda unit: self.receiver.receive(unit, incoming, actor=actor))

@@ -52,6 +52,20 @@ _PUT_ACCOUNT = Statement(
     " ON CONFLICT (hub, site, project_id, resource, person_id) DO UPDATE SET active = excluded.active,"
     " login = COALESCE(excluded.login, amie_directory_accounts.login)"
 )
+_LEARN_PROJECT = Statement(
+    "INSERT INTO amie_directory_projects"
+    " (hub, site, project_id, resource, grant_number, pi_person_id, active)"
+    " VALUES (:hub, :site, :project_id, :resource, :grant_number, NULL, 1)"
+    " ON CONFLICT (hub, site, project_id, resource) DO UPDATE SET"
+    " grant_number = COALESCE(amie_directory_projects.grant_number, excluded.grant_number)"
+)
+_PUT_ACCOUNT_AS_PROJECT = Statement(
+    "INSERT INTO amie_directory_accounts (hub, site, project_id, resource, person_id, login, active)"
+    " SELECT :hub, :site, :project_id, :resource, :person_id, :login, active FROM amie_directory_projects"
+    " WHERE hub = :hub AND site = :site AND project_id = :project_id AND resource = :resource"
+    " ON CONFLICT (hub, site, project_id, resource, person_id) DO UPDATE SET active = excluded.active,"
+    " login = COALESCE(excluded.login, amie_directory_accounts.login)"
+)
 _PROJECT_ACTIVE = Statement(
     "UPDATE amie_directory_projects SET active = :active"
     " WHERE hub = :hub AND site = :site AND project_id = :project_id AND resource = :resource"
@@ -152,7 +166,7 @@ def _fields(state: TransactionState, packet: PacketEntry) -> dict[str, str | Non
         merged |= {name: value for name, value in source.items() if value not in (None, "", [])}
     resources = merged.get("ResourceList")
     merged["resource"] = resources[0] if isinstance(resources, list) and resources else None
-    return {name: str(value) for name, value in merged.items() if value is not None}
+    return {name: str(value) for name, value in merged.items() if isinstance(value, str | int | float)}
 
 
 def _project_made(key: dict[str, str], fields: Mapping[str, str | None]) -> Iterator[Change]:
@@ -168,9 +182,11 @@ def _project_made(key: dict[str, str], fields: Mapping[str, str | None]) -> Iter
 def _account_made(key: dict[str, str], fields: Mapping[str, str | None]) -> Iterator[Change]:
     person = fields.get("UserPersonID")
     yield from _person(key, person, fields.get("UserGlobalID"))
-    values = key | _place(fields) | {"person_id": person}
-    if person and values["project_id"] and values["resource"]:
-        yield _PUT_ACCOUNT, values | {"login": fields.get("UserRemoteSiteLogin"), "active": 1}
+    values = key | _place(fields) | {"person_id": person, "grant_number": fields.get("GrantNumber")}
+    if values["project_id"] and values["resource"]:
+        yield _LEARN_PROJECT, values  # it may be older than the log
+        if person:  # in an inactive project, the account is inactive
+            yield _PUT_ACCOUNT_AS_PROJECT, values | {"login": fields.get("UserRemoteSiteLogin")}
 
 
 def _recorded(key: dict[str, str], fields: Mapping[str, str | None]) -> Iterator[Change]:

@@ -46,7 +46,9 @@ def turn_of(state: TransactionState) -> Turn:
     if answered is None:
         return Turn(party, allowed, sending=any(entry.is_open for entry in state.outbox))
     listed = {name: timeout for name, timeout in answered.expected if name in allowed}
-    anomalies = () if listed or party is Party.HUB else ("expected-replies-contradict",)
+    anomalies = [] if listed or party is Party.HUB else ["expected-replies-contradict"]
+    if state.answered_elsewhere:
+        anomalies.append("answered-elsewhere")
     due = tuple(listed) or allowed
     reply = state.outgoing(answered.packet_rec_id or "")
     return Turn(
@@ -55,7 +57,7 @@ def turn_of(state: TransactionState) -> Turn:
         deadline=_deadline(answered, min(listed.values(), default=None)),
         answers=answered,
         sending=reply is not None and reply.is_open,
-        anomalies=anomalies,
+        anomalies=tuple(anomalies),
     )
 
 

@@ -54,6 +54,9 @@ def _advance(state: TransactionState, event: Event) -> TransactionState:
     )
 
 
+# Packets that become part of the transaction
+
+
 def _accept(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
     """A packet becomes part of the transaction: it moves the state, unless it only acknowledges."""
     assert event.packet_type is not None  # noqa: S101 # the decision made it so
@@ -77,16 +80,15 @@ def _accept(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> 
         fields=facts.get("fields", {}),
         answers=facts.get("answers"),
     )
-    failed = after is State.FAILED
+    failed_by = state.failed_by if after is None else sender if after is State.FAILED else None
     return replace(
-        state,
+        _without_held(state, event),
         type=kind,
         state=state.state if after is None else after,
         transaction_id=state.transaction_id or facts.get("transaction_id"),
         packets=(*state.packets, entry),
-        held=tuple(held for held in state.held if held.packet_rec_id != event.packet_rec_id),
         anomalies=_with(state.anomalies, facts.get("anomalies", ())),
-        failed_by=sender if failed else state.failed_by,
+        failed_by=failed_by,
     )
 
 
@@ -115,7 +117,7 @@ def _own_packet(state: TransactionState, event: Event, facts: Mapping[str, Any])
             else packet
             for packet in state.packets
         ]
-        after = replace(state, packets=tuple(packets))
+        after = replace(_without_held(state, event), packets=tuple(packets))
         return _with_entry(after, facts["answers"], packet_rec_id=event.packet_rec_id)
     if facts.get("call") == SET_FAILED:
         after = state if state.is_final else replace(state, state=State.FAILED, failed_by=Party.SITE)
@@ -130,17 +132,39 @@ def _own_packet(state: TransactionState, event: Event, facts: Mapping[str, Any])
     return after
 
 
+# Packets that do not
+
+
 def _held(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
-    held = HeldPacket(event.packet_rec_id or "", event.packet_type or "", event.version, facts["content"])
+    held = HeldPacket(
+        event.packet_rec_id or "", event.packet_type or "", event.sender, event.version, facts["content"]
+    )
     return replace(state, held=(*state.held, held))
 
 
-def _noted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+def _duplicated(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
     return replace(
-        state,
+        _without_held(state, event),
         noted=state.noted | {str(event.packet_rec_id)},
         anomalies=_with(state.anomalies, facts.get("anomalies", ())),
     )
+
+
+def _conflicted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    kept = _without_held(state, event) if facts.get("gives_way") else state
+    return replace(kept, anomalies=_with(state.anomalies, facts.get("anomalies", ())))
+
+
+def _no_longer_held(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    return _without_held(state, event)
+
+
+def _moved_away(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+    """What was held here belongs to a transaction that the site began: this stream has no wire id then."""
+    return replace(_without_held(state, event), trans_rec_id=None)
+
+
+# The outbox
 
 
 def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
@@ -163,7 +187,9 @@ def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) ->
     if kind is None and entry.answers == START and event.packet_type is not None:
         kind = opened_by(event.packet_type, Party.SITE)
     work = tuple(
-        replace(item, status="done", reason=None) if item.packet_rec_id == entry.answers else item
+        replace(item, status="done", reason=None)
+        if entry.answers in (item.packet_rec_id, SET_FAILED)
+        else item
         for item in state.work
     )
     return replace(state, type=kind, outbox=(*others, entry), work=work)
@@ -187,6 +213,9 @@ def _transaction_failed(state: TransactionState, event: Event, facts: Mapping[st
     )
 
 
+# The work
+
+
 def _work_deferred(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
     return _with_item(
         state, event, status="waiting", not_before=facts.get("not_before"), reason=facts["reason"]
@@ -204,11 +233,6 @@ def _work_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]
     )
 
 
-def _no_longer_held(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
-    held = tuple(held for held in state.held if held.packet_rec_id != event.packet_rec_id)
-    return replace(state, held=held)
-
-
 def _expected(facts: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
     return tuple((name, timeout) for name, timeout in facts.get("expected", ()))
 
@@ -217,13 +241,26 @@ def _with(anomalies: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
     return (*anomalies, *(anomaly for anomaly in more if anomaly not in anomalies))
 
 
+def _without_held(state: TransactionState, event: Event) -> TransactionState:
+    if not state.held:
+        return state
+    held = tuple(held for held in state.held if held.packet_rec_id != event.packet_rec_id)
+    return replace(state, held=held)
+
+
 def _with_entry(state: TransactionState, answers: str, **changes: Any) -> TransactionState:
     outbox = tuple(replace(e, **changes) if e.answers == answers else e for e in state.outbox)
     return replace(state, outbox=outbox)
 
 
 def _with_item(state: TransactionState, event: Event, **changes: Any) -> TransactionState:
-    work = tuple(replace(i, **changes) if i.packet_rec_id == event.packet_rec_id else i for i in state.work)
+    """The state with a changed work item; one that is done stays done."""
+    work = tuple(
+        replace(item, **changes)
+        if item.packet_rec_id == event.packet_rec_id and item.status != "done"
+        else item
+        for item in state.work
+    )
     return replace(state, work=work)
 
 
@@ -236,9 +273,10 @@ def _all_done(work: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
 _EVOLVE: dict[EventType, Callable[[TransactionState, Event, Mapping[str, Any]], TransactionState]] = {
     EventType.PACKET_RECEIVED: _received,
     EventType.PACKET_HELD: _held,
-    EventType.PACKET_DUPLICATED: _noted,
-    EventType.PACKET_CONFLICTED: _noted,
+    EventType.PACKET_DUPLICATED: _duplicated,
+    EventType.PACKET_CONFLICTED: _conflicted,
     EventType.PACKET_QUARANTINED: _no_longer_held,
+    EventType.PACKET_RELEASED: _moved_away,
     EventType.PACKET_DECIDED: _decided,
     EventType.PACKET_ATTEMPTED: _attempted,
     EventType.PACKET_CONFIRMED: _own_packet,

@@ -1,36 +1,41 @@
-"""Reading what comes in: from bytes, text, a document or a packet to what a decision needs of it.
-
-Nothing here raises on bad input: what can't be a packet becomes `Unusable`, with the bytes as they came.
-"""
+"""What a decision needs of a packet that comes in: its ids, its facts, who sent it, what is odd about it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from amie_engine.engine.source import (
+    ASK_THE_SERVICE,
+    Source,
+    Unusable,
+    identity_of,
+    read_source,
+    unusable,
+)
 from amie_engine.errors import PacketError, PacketInvalidType
 from amie_engine.log.canonical import canonical_json
 from amie_engine.packet.base import Packet
 from amie_engine.packet.header import format_timestamp, read_expected_replies
+from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.protocol import Move, Party, move_of
 
-__all__ = ["INFORM", "Incoming", "Unusable", "fact_fields", "read_incoming"]
+__all__ = ["INFORM", "Incoming", "fact_fields", "inform_move", "read_incoming"]
 
 INFORM = "inform_transaction_complete"
 
-# What changes between two listings of one packet, and so is no part of what the packet says.
-_MUTABLE_HEADER_KEYS = frozenset(
-    {"client_state", "client_json", "packet_state", "transaction_state", "outgoing_flag", "in_reply_to"}
-)
-_ASK_THE_SERVICE = "Ask the service's operators to mend it; then release it from quarantine."
+_LONGEST_FACT = 1000
+"""Characters of canonical JSON. Facts are small: they are never erased, every fold reads them, and the
+projections index them. What is longer stays in the document."""
+
+_CHECK_THE_SITE = "Check the site's name in the settings."
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A packet as a decision sees it: ids as text, the facts, and who sent it."""
+    """A packet as a decision sees it."""
 
     packet_rec_id: str
     trans_rec_id: str
@@ -49,28 +54,21 @@ class Incoming:
     fields: Mapping[str, Any]
     """The fields of its body that are facts."""
     anomalies: tuple[str, ...]
-    identity: str
+    identity: str = field(repr=False)
     """The canonical text of all in it that never changes."""
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] = field(repr=False)
+    raw: bytes = field(repr=False)
+    """Its bytes as they came."""
 
     @property
     def move(self) -> str:
         """The move that it makes in its transaction's machine."""
         return inform_move(self.status) if self.packet_type == INFORM else self.packet_type
 
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """What can't be a packet of this site: its bytes as they came, a code, a sentence and a hint."""
-
-    code: str
-    reason: str
-    hint: str
-    raw: bytes
-    sha256: str
-    trans_rec_id: str | None = None
-    packet_rec_id: str | None = None
-    packet_type: str | None = None
+    @property
+    def sha256(self) -> str:
+        """What quarantine knows it by."""
+        return sha256(self.identity.encode("ascii")).hexdigest()
 
 
 def inform_move(status: str | None) -> str:
@@ -80,14 +78,7 @@ def inform_move(status: str | None) -> str:
 
 def fact_fields(packet: Packet) -> dict[str, Any]:
     """Return the fields of a packet's body that the log may keep for ever: ids, resources, amounts, dates."""
-    body = packet.as_dict()["body"]
-    facts = {}
-    for name, field in packet._fields.items():
-        if field.fact:
-            value = next((body[key] for key in (name, *field.also) if body.get(key) is not None), None)
-            if value is not None:
-                facts[name] = value
-    return facts
+    return _facts(packet)[0]
 
 
 def read_incoming(source: Any, site: str) -> Incoming | Unusable:
@@ -97,42 +88,44 @@ def read_incoming(source: Any, site: str) -> Incoming | Unusable:
         source: A `Packet`, a wire document, JSON text, or bytes.
         site: The site's own AMIE name.
     """
+    read = read_source(source)
+    if isinstance(read, Unusable):
+        return read
     try:
-        document, raw = _document(source)
-        text = canonical_json(document)
-        _check_text(document, text)
-    except (ValueError, TypeError, RecursionError, UnicodeError) as error:
-        return _unusable("packet-unreadable", _sentence(error), _ASK_THE_SERVICE, _raw(source))
-    raw = text.encode("ascii") if raw is None else raw
-    try:
-        packet = Packet.from_dict(document)
+        packet = Packet.from_dict(read.document)
     except PacketInvalidType as error:
-        return _unusable("packet-type-unknown", error.message, error.hint, raw, document)
+        return _refused("packet-type-unknown", error.message, error.hint, read)
     except PacketError as error:
-        return _unusable("packet-unreadable", error.message, error.hint or _ASK_THE_SERVICE, raw, document)
+        return _refused("packet-unreadable", error.message, error.hint or ASK_THE_SERVICE, read)
     if packet.packet_rec_id is None or packet.trans_rec_id is None:
         reason = f"This {packet.packet_type} names no packet_rec_id or no trans_rec_id: it has no place."
-        return _unusable("packet-unreadable", reason, _ASK_THE_SERVICE, raw, document)
-    names = {packet.local_site_name, packet.remote_site_name} - {None}
+        return _refused("packet-unreadable", reason, ASK_THE_SERVICE, read)
+    names = {packet.local_site_name, packet.remote_site_name} - {None, ""}
     if names and site not in names:
         reason = f"This {packet.packet_type} is between other sites; this one is {site}."
-        return _unusable("packet-other-site", reason, "Check the site's name in the settings.", raw, document)
-    return _incoming(packet, document, site)
+        return _refused("packet-other-site", reason, _CHECK_THE_SITE, read)
+    return _incoming(packet, read, site)
 
 
-def _incoming(packet: Packet, document: Mapping[str, Any], site: str) -> Incoming:
+def _refused(code: str, reason: str, hint: str, read: Source) -> Unusable:
+    return unusable(code, reason, hint, read.raw, read.document)
+
+
+def _incoming(packet: Packet, read: Source, site: str) -> Incoming:
+    facts, too_long = _facts(packet)
     anomalies = [f"missing-item:{name}" for name in _missing(packet)]
+    anomalies += [f"item-too-long:{name}" for name in too_long]
+    anomalies += _odd(packet)
     status = None
     if packet.packet_type == INFORM:
-        code = packet._body_value("StatusCode")
+        code = packet._body.get("StatusCode")
         status = "success" if move_of(INFORM, code) == Move.INFORM_SUCCESS else "failure"
         if str(code).strip().lower() not in ("success", "failure"):
             anomalies.append("status-code-unknown")
-    listed = document["header"].get("expected_reply_list")
+    listed = read.document["header"].get("expected_reply_list")
     if listed is not None and read_expected_replies(listed) is None:
         anomalies.append("expected-replies-unreadable")
     expected = [] if packet.packet_type == INFORM else packet.expected_reply
-    moment = packet.packet_timestamp
     return Incoming(
         packet_rec_id=str(packet.packet_rec_id),
         trans_rec_id=str(packet.trans_rec_id),
@@ -142,12 +135,16 @@ def _incoming(packet: Packet, document: Mapping[str, Any], site: str) -> Incomin
         originator=_originator(packet, site),
         sender=_sender(packet, site),
         status=status,
-        expected=tuple((reply["type"], reply["timeout"]) for reply in expected),
-        timestamp=None if moment is None else format_timestamp(moment),
-        fields=fact_fields(packet),
+        # What is no packet type can't be due: an unknown name of any length is no fact.
+        expected=tuple(
+            (reply["type"], reply["timeout"]) for reply in expected if reply["type"] in PACKET_TYPES
+        ),
+        timestamp=_timestamp(packet),
+        fields=facts,
         anomalies=tuple(anomalies),
-        identity=_identity(document),
-        document=document,
+        identity=canonical_json(identity_of(read.document)),
+        document=read.document,
+        raw=read.raw,
     )
 
 
@@ -160,120 +157,92 @@ def _missing(packet: Packet) -> list[str]:
     return missing
 
 
+def _facts(packet: Packet) -> tuple[dict[str, Any], list[str]]:
+    """The facts in a packet's body, and the names of those that are too long to be any."""
+    facts, too_long = {}, []
+    for name, spec in packet._fields.items():
+        if spec.fact:
+            value = _value(packet, name)
+            if value is None:
+                continue
+            if _is_long(value):
+                too_long.append(name)
+            else:
+                facts[name] = value
+    return facts, too_long
+
+
+def _odd(packet: Packet) -> list[str]:
+    """What the class finds wrong with the items that are there; what is missing is told by name."""
+    odd = []
+    resources = packet._body.get("ResourceList") if "ResourceList" in packet._fields else None
+    if resources is not None and not (isinstance(resources, list) and len(resources) == 1):
+        odd.append("resource-list-not-single")
+    if "ActionType" in packet._fields and _value(packet, "ActionType") not in (
+        None,
+        "add",
+        "delete",
+        "replace",
+    ):
+        odd.append("action-type-unknown")
+    return odd
+
+
+def _value(packet: Packet, name: str) -> Any:
+    """An item of the body as it came, under its name or another spelling of it."""
+    value = packet._body.get(name)
+    for spelling in packet._fields[name].also:
+        if value is None:
+            value = packet._body.get(spelling)
+    return value
+
+
+def _is_long(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) * 6 > _LONGEST_FACT and len(canonical_json(value)) > _LONGEST_FACT
+    return isinstance(value, list | dict | int) and len(canonical_json(value)) > _LONGEST_FACT
+
+
+def _timestamp(packet: Packet) -> str | None:
+    """When the packet was made; None where it does not say, or names a time that UTC does not have."""
+    moment = packet.packet_timestamp
+    try:
+        return None if moment is None else format_timestamp(moment)
+    except OverflowError:
+        return None
+
+
 def _sender(packet: Packet, site: str) -> Party | None:
-    """Who sent a packet: by its header; without a flag by its type; an inform's alone stays open."""
-    name = packet.sender_name
-    if name is not None:
-        return Party.SITE if name == site else Party.HUB
+    """Who sent a packet: by its header; without a flag by its type; an inform's alone stays open.
+
+    Source: "The AMIE Model", packets.
+    """
+    outgoing = _flag(packet)
+    if outgoing is not None:
+        local, remote = packet.local_site_name, packet.remote_site_name
+        sender, receiver = (local, remote) if outgoing else (remote, local)
+        if sender:
+            return Party.SITE if sender == site else Party.HUB
+        if receiver:
+            return Party.HUB if receiver == site else Party.SITE
     kind = packet.packet_type.partition("_")[0]
     return {"request": Party.HUB, "data": Party.HUB, "notify": Party.SITE}.get(kind)
 
 
+def _flag(packet: Packet) -> bool | None:
+    """Whether the packet goes from local to remote: a number or a truth value, at times as text."""
+    flag = packet.outgoing_flag
+    if isinstance(flag, str):
+        return {"1": True, "true": True, "0": False, "false": False}.get(flag.lower())
+    return bool(flag) if isinstance(flag, int | float) and flag in (0, 1) else None
+
+
 def _originator(packet: Packet, site: str) -> Party | None:
     name = packet.originating_site_name
-    return None if name is None else Party.SITE if name == site else Party.HUB
-
-
-def _identity(document: Mapping[str, Any]) -> str:
-    header = {k: v for k, v in document["header"].items() if k not in _MUTABLE_HEADER_KEYS and v is not None}
-    for key in ("packet_rec_id", "trans_rec_id", "packet_id", "transaction_id"):
-        if key in header:
-            header[key] = str(header[key])
-    return canonical_json([document["type"], header, document["body"]])
+    if not name:
+        return None
+    return Party.SITE if name == site else Party.HUB
 
 
 def _id_text(value: int | None) -> str | None:
     return None if value is None else str(value)
-
-
-def _document(source: Any) -> tuple[Any, bytes | None]:
-    """The JSON value in what came, and its bytes where it came as text or bytes."""
-    if isinstance(source, Packet):
-        return source.as_dict(), None
-    if isinstance(source, bytes | bytearray | memoryview):
-        raw = bytes(source)
-        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant), raw
-    if isinstance(source, str):
-        return json.loads(source, parse_constant=_refuse_constant), _raw(source)
-    return source, None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"It holds {name}, which is no JSON.")
-
-
-def _check_text(document: Any, text: str) -> None:
-    """Refuse text that no database and no other program could hold: lone surrogates and NUL."""
-    if "\\ud" in text:
-        try:
-            json.dumps(document, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError:
-            raise ValueError("It holds half of a character (a lone surrogate).") from None
-    if "\\u0000" in text and _has_nul(document):
-        raise ValueError("It holds a NUL character.")
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, Mapping):
-        return any("\x00" in key or _has_nul(item) for key, item in value.items())
-    return isinstance(value, list) and any(_has_nul(item) for item in value)
-
-
-def _sentence(error: Exception) -> str:
-    """Why something is unreadable; never a piece of it, which may be personal."""
-    if isinstance(error, UnicodeDecodeError):
-        return "It is no UTF-8 text."
-    if isinstance(error, json.JSONDecodeError):
-        return f"It is no JSON text: {error.msg} at character {error.pos}."
-    if isinstance(error, RecursionError):
-        return "It is nested too deeply."
-    if isinstance(error, TypeError):
-        return "It holds values that JSON does not know."
-    if "Out of range float" in str(error):
-        return "It holds NaN or an infinity, which is no JSON."
-    return str(error) if str(error).startswith("It holds") else "It is no JSON text."
-
-
-def _raw(source: Any) -> bytes:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source)
-    if isinstance(source, Packet):
-        source = source._original_data if source._original_data is not None else repr(source)
-    if isinstance(source, str):
-        return source.encode("utf-8", "surrogatepass")
-    try:
-        return json.dumps(source, ensure_ascii=False, default=repr).encode("utf-8", "surrogatepass")
-    except (ValueError, TypeError, RecursionError):
-        return f"<{type(source).__name__} that can't be written as JSON>".encode()
-
-
-def _unusable(code: str, reason: str, hint: str, raw: bytes, document: Any = None) -> Unusable:
-    header = document.get("header") if isinstance(document, dict) else None
-    header = header if isinstance(header, dict) else {}
-    packet_type = document.get("type") if isinstance(document, dict) else None
-    return Unusable(
-        code=code,
-        reason=reason,
-        hint=hint,
-        raw=raw,
-        sha256=sha256(_stable(document, raw)).hexdigest(),
-        trans_rec_id=_shown_id(header.get("trans_rec_id")),
-        packet_rec_id=_shown_id(header.get("packet_rec_id")),
-        packet_type=packet_type[:60] if isinstance(packet_type, str) else None,
-    )
-
-
-def _stable(document: Any, raw: bytes) -> bytes:
-    """What stays the same however often a poll lists the document, though its states change."""
-    if isinstance(document, dict) and isinstance(document.get("header"), dict):
-        header = {k: v for k, v in document["header"].items() if k not in _MUTABLE_HEADER_KEYS}
-        return canonical_json({**document, "header": header}).encode("ascii")
-    return raw
-
-
-def _shown_id(value: Any) -> str | None:
-    if type(value) in (int, str) and str(value).isascii() and str(value).isdigit() and len(str(value)) <= 38:
-        return str(value)
-    return None

@@ -16,10 +16,13 @@ _TRANSACTIONS = Statement(
     " t.updated_at, t.grant_number, t.project_id, t.resource, t.held, t.anomalies,"
     " (SELECT count(*) FROM amie_outbox o"
     "  WHERE o.stream = t.stream AND o.status IN ('pending', 'attempting')),"
-    " (SELECT min(o.packet_type || ' rejected: ' || COALESCE(o.error_code, '')) FROM amie_outbox o"
-    "  WHERE o.stream = t.stream AND o.status = 'rejected' AND t.state NOT IN ('completed', 'failed')),"
+    " (SELECT min(COALESCE(o.packet_type, 'the call that sets it failed') || ' rejected: '"
+    "  || COALESCE(o.error_code, '')) FROM amie_outbox o"
+    "  WHERE o.stream = t.stream AND o.status = 'rejected' AND t.state NOT IN ('completed', 'failed')"
+    "  AND o.error_code NOT IN ('superseded', 'transaction-ended')),"
     " (SELECT min(w.reason) FROM amie_work w WHERE w.stream = t.stream AND w.status = 'retrying')"
     " FROM amie_transactions t WHERE t.hub = :hub AND t.site = :site"
+    " AND (t.type IS NOT NULL OR t.held > 0)"  # what was held for a transaction of ours has moved there
     " AND (:everything = 1 OR t.state NOT IN ('completed', 'failed'))"
     " ORDER BY t.opened_position"
 )

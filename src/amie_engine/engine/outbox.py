@@ -11,11 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from amie_engine.engine.packet_events import confirmed_event
-from amie_engine.engine.receiving import settle
-from amie_engine.engine.state import START, OutboxEntry, TransactionState
+from amie_engine.engine.incoming import Incoming
+from amie_engine.engine.packet_events import confirmed_event, superseded_event
+from amie_engine.engine.state import OutboxEntry, TransactionState
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
-from amie_engine.errors import PacketInvalidData, TransactionNotFound
+from amie_engine.errors import (
+    AMIEEngineError,
+    PacketInvalidData,
+    ReplyAlreadyDecided,
+    ReplyInvalid,
+    TransactionNotFound,
+)
+from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Statement
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.packet.base import Packet
@@ -31,7 +38,7 @@ _OPEN = Statement(
     "SELECT o.stream, o.answers, t.trans_rec_id, o.kind, o.packet_type, o.status, o.attempts, o.attempted_at"
     " FROM amie_outbox o JOIN amie_transactions t ON t.stream = o.stream"
     " WHERE o.hub = :hub AND o.site = :site AND o.status IN ('pending', 'attempting')"
-    " ORDER BY o.decided_at, o.stream, o.decided_version"
+    " ORDER BY o.decided_at, t.opened_position, o.decided_version"
 )
 
 
@@ -80,20 +87,42 @@ class Outbox:
 
         None where it is no packet but the call that sets the transaction failed. From here on, until it is
         confirmed or rejected, whether it has arrived is unknown.
+
+        Raises:
+            ReplyAlreadyDecided: It has moved on since it was listed: it has arrived, was refused, needs
+                sending no more, or another process is sending it.
+            ReplyInvalid: Its document was erased before it was sent; now it counts as refused.
         """
 
-        def attempt(unit: UnitOfWork) -> Packet | None:
+        def attempt(unit: UnitOfWork) -> Packet | AMIEEngineError | None:
             state, entry = _entry(unit, outgoing)
-            unit.append(state, [_note(EventType.PACKET_ATTEMPTED, state, entry, {})])
+            name = f"transaction {state.trans_rec_id or state.stream}"
+            if (entry.status, entry.attempts) != (outgoing.status, outgoing.attempts) or not entry.is_open:
+                return ReplyAlreadyDecided(
+                    f"What is to be sent for {name} has moved on: it is {entry.status}, after"
+                    f" {entry.attempts} attempts.",
+                    hint="List the outbox again.",
+                )
             document = unit.reader.document(state.stream, entry.decided_version)
+            if entry.packet_type is not None and document is None:
+                unit.append(state, [_note(EventType.PACKET_REJECTED, state, entry, {"code": "erased"})])
+                return ReplyInvalid(
+                    f"The {entry.packet_type} for {name} was erased before it was sent.",
+                    hint="Decide it again.",
+                )
+            unit.append(state, [_note(EventType.PACKET_ATTEMPTED, state, entry, {})])
             return None if entry.packet_type is None else Packet.from_dict(document)
 
-        return in_unit(self._engine.log, attempt)
+        attempted = in_unit(self._engine.log, attempt)
+        if isinstance(attempted, AMIEEngineError):
+            raise attempted
+        return attempted
 
     def confirm(self, outgoing: Outgoing, answer: Mapping[str, Any] | None = None) -> None:
-        """Record that the service accepted what was sent.
+        """Record that the service accepted what was sent. A second time changes nothing.
 
         Args:
+            outgoing: What was sent.
             answer: The service's answer: its ``result`` is the packet with the ids that it gave. Without
                 ids, those of a transaction that the site began come with a later listing.
         """
@@ -103,14 +132,27 @@ class Outbox:
             if entry.status == "confirmed":
                 return
             packet_rec_id, trans_rec_id = _ids_in(answer)
-            if entry.answers == START and state.trans_rec_id is None and trans_rec_id is None:
-                return  # it stays attempting: the listing that shows it brings the ids
+            waiting: list[Incoming] | None = []
+            if state.trans_rec_id is None:
+                if trans_rec_id is None:
+                    return  # it stays attempting: the listing that shows it brings the ids
+                waiting = self._engine.receiver.move_held(unit, trans_rec_id)
+            if waiting is None:  # a listing has shown it, so changed that it was not known as ours
+                unit.append(state, [superseded_event(state, entry, "superseded")])
+                return
             if packet_rec_id is not None and unit.reader.accepted(packet_rec_id) is not None:
                 packet_rec_id = None
             event = confirmed_event(
-                state, entry, packet_rec_id, trans_rec_id, actor="service", document=answer or None
+                state,
+                entry,
+                actor="service",
+                packet_rec_id=packet_rec_id,
+                trans_rec_id=trans_rec_id,
+                document=_storable(answer),
             )
-            settle(unit, unit.append(state, [event]), self._engine.receiver)
+            self._engine.receiver.settle(unit, unit.append(state, [event]))
+            for packet in waiting:
+                self._engine.receiver.receive(unit, packet)
 
         in_unit(self._engine.log, confirm)
 
@@ -155,6 +197,15 @@ def _note(
         facts={"answers": entry.answers, **facts},
         document=document,
     )
+
+
+def _storable(answer: Any) -> Any:
+    """The service's answer as the log can keep it; None where it is no JSON."""
+    try:
+        canonical_json(answer)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return answer or None
 
 
 def _ids_in(answer: Mapping[str, Any] | None) -> tuple[str | None, str | None]:

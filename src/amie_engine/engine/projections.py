@@ -6,7 +6,7 @@ from typing import Any
 
 from amie_engine.engine.directory import directory_changes
 from amie_engine.engine.due import turn_of
-from amie_engine.engine.state import TransactionState
+from amie_engine.engine.state import TransactionState, record_id_of
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import Event, EventType
@@ -151,7 +151,7 @@ def _transaction_row(state: TransactionState) -> dict[str, Any]:
         "grant_number": _text(state.fact("GrantNumber")),
         "project_id": _text(state.fact("ProjectID")),
         "resource": _text(resources[0] if isinstance(resources, list) and resources else None),
-        "record_id": _text(state.fact("RecordID")),
+        "record_id": None if state.request is None else record_id_of(state.request.fields),
         "held": len(state.held),
         "anomalies": canonical_json(anomalies),
     }

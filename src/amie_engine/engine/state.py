@@ -1,4 +1,4 @@
-"""The state of one transaction: all that decisions and projections need to know of it."""
+"""The state of one transaction: plain values, and what decisions and projections ask of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "PacketEntry",
     "TransactionState",
     "WorkItem",
+    "record_id_of",
 ]
 
 START = "start"
@@ -50,6 +51,7 @@ class HeldPacket:
 
     packet_rec_id: str
     packet_type: str
+    sender: str | None
     version: int
     content: str
 
@@ -78,6 +80,11 @@ class OutboxEntry:
     def is_open(self) -> bool:
         """Whether it has still to arrive."""
         return self.status in ("pending", "attempting")
+
+    @property
+    def may_be_listed(self) -> bool:
+        """Whether it was sent, and no listing has shown it yet."""
+        return self.attempts > 0 and self.packet_rec_id is None and self.packet_type is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +132,8 @@ class TransactionState:
 
     @property
     def request(self) -> PacketEntry | None:
-        """The packet that began the transaction."""
-        return next((packet for packet in self.packets if packet.state_before is State.START), None)
+        """The packet that began the transaction; the newest copy, where one took the place of another."""
+        return next((p for p in reversed(self.packets) if p.state_before is State.START and p.moved), None)
 
     @property
     def last_moving(self) -> PacketEntry | None:
@@ -145,6 +152,10 @@ class TransactionState:
         """The work item of a packet."""
         return next((item for item in self.work if item.packet_rec_id == packet_rec_id), None)
 
+    def is_held(self, packet_rec_id: str) -> bool:
+        """Whether a packet waits for its predecessor."""
+        return any(held.packet_rec_id == packet_rec_id for held in self.held)
+
     def site_moves(self) -> tuple[str, ...]:
         """The moves, but for failures, that are the site's to make now."""
         return () if self.type is None else moves_from(self.type, self.state, Party.SITE)
@@ -152,6 +163,12 @@ class TransactionState:
     def hub_moves(self) -> tuple[str, ...]:
         """The moves, but for failures, that are the hub's to make now."""
         return () if self.type is None else moves_from(self.type, self.state, Party.HUB)
+
+    @property
+    def answered_elsewhere(self) -> bool:
+        """Whether it is the site's turn, and yet the hub goes on: its packet is held, so that the hub has an
+        answer of the site's that this log does not know."""
+        return bool(self.site_moves()) and any(held.sender == Party.HUB for held in self.held)
 
     def after(self, sender: Party, move: str) -> State | None:
         """The state after a move, or None where it is not allowed."""
@@ -163,3 +180,15 @@ class TransactionState:
             if packet.fields.get(name) not in (None, ""):
                 return packet.fields[name]
         return None
+
+    def has_acknowledged(self) -> bool:
+        """Whether the site has sent an inform, or is about to: then no inform of the hub's is answered."""
+        sent = (packet.packet_type for packet in self.packets if packet.sender is Party.SITE)
+        decided = (entry.packet_type for entry in self.outbox if entry.status != "rejected")
+        return any(name == "inform_transaction_complete" for name in (*sent, *decided))
+
+
+def record_id_of(fields: Mapping[str, Any]) -> str | None:
+    """Return the RecordID in a project request's facts, as text; None where there is none."""
+    value = fields.get("RecordID")
+    return str(value) if isinstance(value, str | int) and str(value).strip() else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from amie_engine.engine.directory import Directory
 from amie_engine.engine.evolve import evolve, fold
@@ -14,7 +15,7 @@ from amie_engine.log.database import Statement
 from amie_engine.log.events import Event, NewEvent
 from amie_engine.log.store import EventLog, LogReader, LogWriter
 
-__all__ = ["UnitOfWork", "View", "in_unit"]
+__all__ = ["KnownItem", "UnitOfWork", "View", "in_unit", "storable"]
 
 T = TypeVar("T")
 
@@ -25,16 +26,32 @@ _BY_WIRE_ID = Statement(
 )
 _BY_RECORD_ID = Statement(
     "SELECT stream FROM amie_transactions WHERE hub = :hub AND site = :site AND record_id = :record_id"
-    " AND type = 'request_project_create' AND opened_position < :before ORDER BY opened_position"
+    " AND type = 'request_project_create' ORDER BY opened_position"
+)
+_BY_STREAM = Statement(
+    "SELECT stream FROM amie_transactions WHERE hub = :hub AND site = :site AND stream = :stream"
 )
 _STARTED = Statement(
-    "SELECT stream FROM amie_outbox WHERE hub = :hub AND site = :site AND answers = 'start'"
-    " AND packet_type = :packet_type AND status IN ('attempting', 'confirmed')"
+    "SELECT t.stream FROM amie_transactions t JOIN amie_outbox o ON o.stream = t.stream"
+    " WHERE t.hub = :hub AND t.site = :site AND t.trans_rec_id IS NULL"
+    " AND o.answers = 'start' AND o.packet_type = :packet_type AND o.attempts > 0"
+    " ORDER BY t.opened_position"
 )
-_UNBOUND = Statement("SELECT 1 FROM amie_transactions WHERE stream = :stream AND trans_rec_id IS NULL")
 _QUARANTINED = Statement(
-    "SELECT stream FROM amie_quarantine WHERE hub = :hub AND site = :site AND sha256 = :sha256"
+    "SELECT stream, status FROM amie_quarantine WHERE hub = :hub AND site = :site AND sha256 = :sha256"
 )
+_UNUSED = Statement(
+    "SELECT 1 FROM amie_quarantine WHERE hub = :hub AND site = :site AND trans_rec_id = :trans_rec_id"
+    " AND status = 'quarantined' LIMIT 1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownItem:
+    """Something that is, or was, in quarantine."""
+
+    quarantine_id: str
+    released: bool
 
 
 class View:
@@ -61,28 +78,43 @@ class View:
         Raises:
             TransactionNotFound: There is none.
         """
-        name = str(trans_rec_id)
-        stream = self.find(name) or name
-        state = self.state(stream)
-        if state.version == 0:
-            raise TransactionNotFound(f"The log of {self.reader.site} has no transaction {name[:60]}.")
-        return state
+        name = storable(str(trans_rec_id))
+        stream = self.find(name)
+        if stream is None:
+            row = self.cursor.one(_BY_STREAM, self._key | {"stream": name})
+            if row is None:
+                raise TransactionNotFound(f"The log of {self.reader.site} has no transaction {name[:60]}.")
+            stream = row[0]
+        return self.state(stream)
 
-    def with_record_id(self, record_id: str, before: int) -> list[TransactionState]:
-        """Return the project requests with a RecordID that came before a position, oldest first."""
-        rows = self.cursor.all(_BY_RECORD_ID, self._key | {"record_id": record_id, "before": before})
+    def with_record_id(self, record_id: str) -> list[TransactionState]:
+        """Return the transactions of project requests with a RecordID, oldest first."""
+        rows = self.cursor.all(_BY_RECORD_ID, self._key | {"record_id": record_id})
         return [self.state(row[0]) for row in rows]
 
-    def started_without_wire_id(self, packet_type: str) -> list[str]:
-        """Return the streams of transactions that the site began with a packet of this type and whose wire id
-        is not known yet."""
-        rows = self.cursor.all(_STARTED, self._key | {"packet_type": packet_type})
-        return [row[0] for row in rows if self.cursor.one(_UNBOUND, {"stream": row[0]})]
+    def sent_by(self, state: TransactionState) -> dict[str, Mapping[str, Any]]:
+        """Return the bodies of what the outbox of a transaction has sent and no listing has shown, by what
+        they answer; an erased one as an empty body."""
+        sent = {}
+        for entry in state.outbox:
+            if entry.may_be_listed:
+                document = self.reader.document(state.stream, entry.decided_version)
+                sent[entry.answers] = document["body"] if document else {}
+        return sent
 
-    def quarantined(self, sha256: str) -> str | None:
-        """Return the quarantine id of what has these bytes."""
+    def started_without_wire_id(self, packet_type: str) -> list[str]:
+        """Return the streams of transactions that the site began with a packet of this type, which was sent
+        and whose wire id is not known yet; oldest first."""
+        return [row[0] for row in self.cursor.all(_STARTED, self._key | {"packet_type": packet_type})]
+
+    def quarantined(self, sha256: str) -> KnownItem | None:
+        """Return what is known of something that was put into quarantine."""
         row = self.cursor.one(_QUARANTINED, self._key | {"sha256": sha256})
-        return None if row is None else row[0]
+        return None if row is None else KnownItem(row[0], row[1] == "released")
+
+    def has_quarantined(self, trans_rec_id: str | None) -> bool:
+        """Tell whether something of a transaction is in quarantine."""
+        return self.cursor.one(_UNUSED, self._key | {"trans_rec_id": trans_rec_id}) is not None
 
 
 class UnitOfWork(View):
@@ -98,7 +130,8 @@ class UnitOfWork(View):
         Raises:
             ConcurrencyConflict: Somebody else changed the transaction.
         """
-        appended = self._writer.append(state.stream, state.version, events)
+        storable_events = [replace(event, actor=storable(event.actor)) for event in events]
+        appended = self._writer.append(state.stream, state.version, storable_events)
         for event in appended:
             before, state = state, evolve(state, event)
             project(self.cursor, before, state, event)
@@ -109,6 +142,12 @@ class UnitOfWork(View):
         [appended] = self._writer.append(stream, version, [event])
         project_quarantine(self.cursor, appended)
         return appended
+
+
+def storable(text: str) -> str:
+    """Return a text of the site's own (a reason, say) as every database can hold it: a NUL or half a
+    character, as in the name of an odd file, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "?")
 
 
 def in_unit(log: EventLog, work: Callable[[UnitOfWork], T]) -> T:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from amie_engine.engine.decide import OutcomeKind
-from amie_engine.engine.incoming import Unusable
+from amie_engine.engine.decision import OutcomeKind
+from amie_engine.engine.source import Unusable
 from amie_engine.packet.base import Packet
 from amie_engine.protocol.rules import missing_to_reply
 
@@ -26,8 +26,8 @@ class Outcome:
         reason: For quarantine: the reason in a sentence.
         hint: For quarantine: what to do.
         quarantine_id: For quarantine: what `amie-engine quarantine` knows it by.
-        history_needed: The transaction began before the log did: hand `Engine.adopt` what
-            ``client.get_transaction`` gives.
+        history_needed: The packet is held, since the log lacks one that came before it: hand `Engine.adopt`
+            what ``client.get_transaction`` gives.
         anomalies: What is odd about the packet, on record for the site's handler.
     """
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from amie_engine.engine.replies import draft_for, request_of, waits_for_first_answer
-from amie_engine.engine.state import TransactionState
-from amie_engine.engine.unit import View, in_unit
+from amie_engine.engine.drafts import draft_for, request_of
+from amie_engine.engine.record_id import waits_for_first_answer
+from amie_engine.engine.unit import UnitOfWork, View, in_unit, storable
 from amie_engine.log.database import Statement
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.log.store import format_time
@@ -98,14 +98,20 @@ class WorkQueue:
         return [row for row in self.open() if row.may_begin(now)]
 
     def begin(self, row: WorkRow) -> Assignment | None:
-        """Return what a handler needs for an item; None where the transaction has moved on, or the answer to
-        an earlier request with the same RecordID has to come first."""
+        """Return what a handler needs for an item; None where it has to wait, or is done.
+
+        It waits where the answer to an earlier request with the same RecordID has to come first, and where a
+        packet of the hub's is held that follows the site's answer, while something of the transaction is in
+        quarantine: that may be the answer, sent by another tool of the site.
+        """
 
         def begin(view: View) -> Assignment | None:
             state = view.state(row.stream)
             item = state.item(row.packet_rec_id)
             drafted = draft_for(view, state, self._engine.now())
             if item is None or item.status == "done" or drafted is None or state.request is None:
+                return None
+            if state.answered_elsewhere and view.has_quarantined(state.trans_rec_id):
                 return None
             if waits_for_first_answer(view, state) is not None:
                 return None
@@ -119,8 +125,8 @@ class WorkQueue:
 
     def defer(self, row: WorkRow, *, until: datetime | None, reason: str, actor: str) -> None:
         """Record that the handler wants to be called again, not before a time."""
-        not_before = None if until is None else format_time(until)
-        self._note(row, EventType.WORK_DEFERRED, {"reason": reason, "not_before": not_before}, actor=actor)
+        facts = {"reason": storable(reason), "not_before": None if until is None else format_time(until)}
+        self._note(row, EventType.WORK_DEFERRED, facts, actor=actor)
 
     def failed(
         self, row: WorkRow, error: BaseException, *, retry_at: datetime, details: str, actor: str
@@ -147,8 +153,11 @@ class WorkQueue:
         *,
         actor: str,
     ) -> None:
-        def note(unit: Any) -> TransactionState:
+        def note(unit: UnitOfWork) -> None:
             state = unit.state(row.stream)
+            item = state.item(row.packet_rec_id)
+            if item is None or item.status == "done":
+                return  # the transaction has moved on while the handler was at work
             event = NewEvent(
                 event_type,
                 trans_rec_id=state.trans_rec_id,
@@ -159,7 +168,6 @@ class WorkQueue:
                 facts=facts,
                 document=document,
             )
-            after: TransactionState = unit.append(state, [event])
-            return after
+            unit.append(state, [event])
 
         in_unit(self._engine.log, note)

@@ -1,6 +1,6 @@
-"""How the log reaches its database: transactions, pragmas and errors, on SQLite and PostgreSQL.
+"""How the log reaches its database: transactions, statements and errors, on SQLite and PostgreSQL.
 
-A site may give its own SQLAlchemy engine. Nothing is changed on it: what SQLite needs is set on a connection
+A site may give its own SQLAlchemy engine. Nothing is changed on it: what the log needs is set on a connection
 while the log uses it, and set back afterwards.
 """
 
@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, StaticPool, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from amie_engine.errors import DatabaseUnavailable, LogError
+from amie_engine.log.connecting import engine_beside, engine_for_url, shown_url
+from amie_engine.log.failures import explained, unreachable
+from amie_engine.log.transactions import (
+    postgresql_transaction,
+    sqlite_transaction,
+    sqlite_transaction_on_loan,
+    use_write_ahead_log,
+)
 
 __all__ = ["Cursor", "Database", "Statement"]
-
-SQLITE_BUSY_TIMEOUT = 30_000
-"""Milliseconds to wait for another process's write on SQLite."""
 
 
 class Statement:
@@ -50,12 +53,11 @@ class Cursor:
     The driver's own cursor is several times faster for short statements than the connection's ``execute``.
     """
 
-    __slots__ = ("_cursor", "_dialect", "connection")
+    __slots__ = ("_cursor", "_dialect")
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self._dialect = connection.dialect
-        self._cursor = connection.connection.cursor()
+    def __init__(self, driver: Any, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._cursor = driver.cursor()
 
     @property
     def is_postgresql(self) -> bool:
@@ -67,6 +69,18 @@ class Cursor:
         sql, names = statement.for_dialect(self._dialect)
         self._cursor.execute(sql, [values[name] for name in names])
         return int(self._cursor.rowcount)
+
+    def insert(self, statement: Statement, values: Any) -> bool:
+        """Run an ``INSERT ... ON CONFLICT DO NOTHING``; return False where there is a row in its way.
+
+        On SQLite a trigger may see that row first; it undoes the statement and no more.
+        """
+        try:
+            return self.run(statement, values) == 1
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+                raise
+            return False
 
     def one(self, statement: Statement, values: Any = None) -> Any:
         """Run a query and return its first row as a tuple, or None."""
@@ -86,125 +100,107 @@ class Cursor:
 class Database:
     """A database that the log lives in: an URL, or the site's own SQLAlchemy engine.
 
+    On SQLite a URL's ``timeout`` says for how many seconds to wait for another process's write (30 without).
+
     Raises:
-        DatabaseUnavailable: The URL is none, names an unknown or uninstalled driver, or can't be reached.
+        DatabaseUnavailable: The URL is none, names an unknown or uninstalled driver, or a database of a kind
+            that the log can't live in.
     """
 
     def __init__(self, database: str | Engine) -> None:
-        self._owned = isinstance(database, str)
-        self.engine = _create(database) if isinstance(database, str) else database.execution_options()
-        if self.engine.dialect.name not in ("sqlite", "postgresql"):
-            raise DatabaseUnavailable(
-                f"The log can't live in a {self.engine.dialect.name} database.",
-                hint="Use SQLite (sqlite:///amie.db) or PostgreSQL (postgresql+psycopg://...).",
-            )
+        self._sites = None if isinstance(database, str) else database
+        self._engine = engine_for_url(database) if isinstance(database, str) else engine_beside(database)
+        self.url = shown_url(self._engine.url)
 
     def __repr__(self) -> str:
         return f"<Database {self.url}>"
 
-    @cached_property
-    def url(self) -> str:
-        """The database's URL, without its password."""
-        return self.engine.url.render_as_string(hide_password=True)
+    @property
+    def engine(self) -> Engine:
+        """The engine that the log uses. A site that disposes of its own engine gives it a new pool: then that
+        one is used."""
+        if self._sites is not None and self._engine.pool is not self._sites.pool:
+            self._engine = engine_beside(self._sites)
+        return self._engine
 
     @property
     def is_sqlite(self) -> bool:
         """Whether the database is SQLite."""
-        return self.engine.dialect.name == "sqlite"
+        return self._engine.dialect.name == "sqlite"
+
+    def read(self) -> AbstractContextManager[Cursor]:
+        """A transaction that sees one state of the database and writes nothing.
+
+        Raises:
+            DatabaseUnavailable: The database can't be reached.
+        """
+        return self._transaction(writing=False)
+
+    def write(self) -> AbstractContextManager[Cursor]:
+        """A transaction that may write; it commits at the end of the block, or rolls back on an exception.
+
+        Raises:
+            DatabaseUnavailable: The database can't be reached or written, or is locked for too long.
+            ConcurrencyConflict: The database undid the transaction in favour of another.
+            LogError: It refused a statement.
+        """
+        return self._transaction(writing=True)
 
     @contextmanager
-    def read(self) -> Iterator[Cursor]:
-        """A transaction that sees one state of the database and writes nothing."""
-        with self._transaction("BEGIN") as cursor:
-            yield cursor
+    def connection(self, *, writing: bool) -> Iterator[Connection]:
+        """The same transactions on a SQLAlchemy connection: for migrations, and for a look at the schema."""
+        with self._checked_out() as pooled, self._begun(pooled.dbapi_connection, writing=writing):
+            connection = Connection(self._engine, pooled)  # whoever checked it out hands it back
+            yield connection
+            if writing:
+                connection.commit()
 
-    @contextmanager
-    def write(self) -> Iterator[Cursor]:
-        """A transaction that may write; it commits at the end of the block, or rolls back on an exception."""
-        with self._transaction("BEGIN IMMEDIATE") as cursor:
-            yield cursor
-            cursor.connection.commit()
+    def keep_write_ahead_log(self) -> None:
+        """Have a SQLite file that is the log's own, and no database of the site's engine, use a write-ahead
+        log. The file remembers it."""
+        if self.is_sqlite and self._sites is None:
+            with self._checked_out() as pooled:
+                use_write_ahead_log(pooled.dbapi_connection)
 
     def close(self) -> None:
         """Close the connections, unless the engine is the site's own."""
-        if self._owned:
-            self.engine.dispose()
+        if self._sites is None:
+            self._engine.dispose()
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Cursor]:
+    def _transaction(self, *, writing: bool) -> Iterator[Cursor]:
+        with self._checked_out() as pooled:
+            driver: Any = pooled.dbapi_connection
+            with self._begun(driver, writing=writing):
+                cursor = Cursor(driver, self._engine.dialect)
+                try:
+                    yield cursor
+                    if writing:
+                        driver.commit()
+                finally:
+                    cursor.close()
+
+    def _begun(self, driver: Any, *, writing: bool) -> AbstractContextManager[None]:
+        if not self.is_sqlite:
+            return postgresql_transaction(driver, self._engine.dialect, writing=writing)
+        if self._sites is None:
+            return sqlite_transaction(driver, writing=writing)
+        return sqlite_transaction_on_loan(driver, writing=writing)
+
+    @contextmanager
+    def _checked_out(self) -> Iterator[PoolProxiedConnection]:
+        """A connection of the pool. What the database refuses is told by our own errors."""
+        dialect: Any = self._engine.dialect
         try:
-            with self.engine.connect() as connection:
-                if self.is_sqlite:
-                    with _sqlite_transaction(connection, begin, durable=not self._owned):
-                        yield from _cursor(connection)
-                else:
-                    yield from _cursor(connection)
-        except (DBAPIError, sqlite3.Error) as error:
-            raise _explained(error, self.url) from error
-
-
-def _cursor(connection: Connection) -> Iterator[Cursor]:
-    cursor = Cursor(connection)
-    try:
-        yield cursor
-    finally:
-        cursor.close()
-
-
-@contextmanager
-def _sqlite_transaction(connection: Connection, begin: str, *, durable: bool) -> Iterator[None]:
-    """Begin a transaction on SQLite by hand, since the driver begins none before a SELECT or DDL."""
-    driver: Any = connection.connection.dbapi_connection
-    before = driver.isolation_level
-    driver.isolation_level = None
-    try:
-        if durable:  # a site's own connection: ours have it since they were opened
-            driver.execute("PRAGMA synchronous=FULL")
-        connection.begin()
-        driver.execute(begin)
-        yield
-    finally:
-        if driver.in_transaction:
-            driver.rollback()
-        driver.isolation_level = before
-
-
-def _create(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-        if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        in_memory = parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
-        options: dict[str, Any] = (
-            {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}} if in_memory else {}
-        )
-        engine = create_engine(parsed, **options)
-    except ArgumentError:
-        raise DatabaseUnavailable(
-            "The database's URL is none.",
-            hint="Give one such as sqlite:///amie.db or postgresql+psycopg://user@host/name.",
-        ) from None
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise DatabaseUnavailable(
-            f"The driver for this database is not installed ({error}).",
-            hint="For PostgreSQL: pip install 'amie-engine[postgres]'.",
-        ) from None
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _prepare_sqlite(driver: Any, _record: Any) -> None:
-    driver.isolation_level = None
-    driver.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT}")
-    driver.execute("PRAGMA journal_mode=WAL")
-    driver.execute("PRAGMA synchronous=FULL")
-
-
-def _explained(error: Exception, url: str) -> LogError:
-    """The error that tells an operator what is wrong with the database."""
-    cause = str(error.orig if isinstance(error, DBAPIError) else error)
-    cause = cause.strip().splitlines()[0] if cause.strip() else type(error).__name__
-    if isinstance(error, OperationalError | sqlite3.OperationalError | sqlite3.DatabaseError):
-        return DatabaseUnavailable(f"The database {url} can't be used: {cause}.")
-    return LogError(f"The database {url} refused a statement: {cause}.", hint="Nothing of it was written.")
+            pooled = self.engine.raw_connection()
+        except (SQLAlchemyError, dialect.dbapi.Error, TypeError) as error:  # TypeError: an unknown option
+            raise unreachable(error, self.url) from error
+        try:
+            yield pooled
+        except (DBAPIError, dialect.dbapi.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if dialect.is_disconnect(cause, pooled.dbapi_connection, None):
+                pooled.invalidate()
+            raise explained(error, self.url) from error
+        finally:
+            pooled.close()

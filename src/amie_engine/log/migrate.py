@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from amie_engine._resources import folder
 from amie_engine.errors import (
@@ -18,6 +16,7 @@ from amie_engine.errors import (
     DatabaseSchemaMissing,
     DatabaseSchemaNewer,
     DatabaseSchemaOutdated,
+    SettingsError,
 )
 from amie_engine.log.database import Database
 from amie_engine.log.schema import VERSION_TABLE, metadata
@@ -25,9 +24,16 @@ from amie_engine.log.schema import VERSION_TABLE, metadata
 __all__ = ["check_schema", "current_revision", "head_revision", "migrate", "revisions"]
 
 
+_ALEMBIC = Lock()
+"""alembic hands its context to env.py in a global: one thread migrates at a time."""
+
+# Two processes that migrate one PostgreSQL database take turns. The number only has to be ours: "AMIE".
+_TAKE_TURNS = text("SELECT pg_advisory_xact_lock(1095584069)")
+
+
 def _config(connection: Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(folder("migrations")))
+    config.set_main_option("script_location", str(folder("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
@@ -44,14 +50,21 @@ def head_revision() -> str:
 
 
 def current_revision(database: Database) -> str | None:
-    """Return the revision that a database has, or None where it has no tables of ours."""
-    with database.read() as cursor:
-        return _current(cursor.connection)
+    """Return the revision that a database has, or None where it has no tables of ours.
+
+    Raises:
+        DatabaseForeign: Its record of the revision is none of ours.
+    """
+    with database.connection(writing=False) as connection:
+        return _current(connection, database)
 
 
-def _current(connection: Connection) -> str | None:
+def _current(connection: Connection, database: Database) -> str | None:
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
+    heads = context.get_current_heads()
+    if len(heads) > 1:
+        raise DatabaseForeign(f"The database {database.url} names several revisions of our schema.")
+    return heads[0] if heads else None
 
 
 def migrate(database: Database, revision: str = "head") -> tuple[str | None, str | None]:
@@ -63,33 +76,29 @@ def migrate(database: Database, revision: str = "head") -> tuple[str | None, str
     Raises:
         DatabaseForeign: Tables of these names are there, and no record that we made them.
         DatabaseSchemaNewer: A newer release made the schema.
+        SettingsError: There is no such revision.
     """
-    with _migrating(database) as connection:
-        before = _current(connection)
-        known = revisions()
+    known = revisions()
+    target = known[-1] if revision == "head" else revision
+    if target not in ("base", *known):
+        raise SettingsError(f"There is no revision {revision!r}.", hint=f"There are: {', '.join(known)}.")
+    with _ALEMBIC, database.connection(writing=True) as connection:
+        if not database.is_sqlite:
+            connection.execute(_TAKE_TURNS)
+        before = _current(connection, database)
         if before is None:
-            _refuse_foreign(connection)
+            _refuse_foreign(connection, database)
         elif before not in known:
-            raise DatabaseSchemaNewer(f"The database {database.url} has the schema revision {before!r}.")
-        target = known[-1] if revision == "head" else revision
-        down = target == "base" or (before is not None and known.index(before) > known.index(target))
+            raise _newer(database, before)
+        if target == "base":
+            if before is not None:
+                command.downgrade(_config(connection), "base")
+                connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+            return before, None
+        down = before is not None and known.index(before) > known.index(target)
         (command.downgrade if down else command.upgrade)(_config(connection), target)
-        return before, _current(connection)
-
-
-@contextmanager
-def _migrating(database: Database) -> Iterator[Connection]:
-    with database.write() as cursor:
-        yield cursor.connection
-
-
-def _refuse_foreign(connection: Connection) -> None:
-    ours = set(metadata.tables)
-    there = ours & set(inspect(connection).get_table_names())
-    if there:
-        raise DatabaseForeign(
-            f"The database has tables of our names ({', '.join(sorted(there))}) that no release of ours made."
-        )
+    database.keep_write_ahead_log()
+    return before, target
 
 
 def check_schema(database: Database) -> None:
@@ -99,24 +108,45 @@ def check_schema(database: Database) -> None:
 
     Raises:
         DatabaseSchemaMissing, DatabaseSchemaOutdated, DatabaseSchemaNewer, DatabaseForeign: It has not.
+            Nothing was changed, and the connections are closed: whoever is refused has nothing to close.
     """
-    current = current_revision(database)
-    if current == head_revision():
-        return
-    if current is None:
-        if not database.is_sqlite or _has_tables(database):
+    try:
+        _check(database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _check(database: Database) -> None:
+    known = revisions()
+    with database.connection(writing=False) as connection:
+        current = _current(connection, database)
+        if current is None:
+            _refuse_foreign(connection, database)
+        empty = current is None and not inspect(connection).get_table_names()
+    if current == known[-1]:
+        database.keep_write_ahead_log()
+    elif current is None:
+        if not database.is_sqlite or not empty:
             raise DatabaseSchemaMissing(f"The database {database.url} has no amie-engine tables.")
         migrate(database)
-        return
-    known: list[Any] = revisions()
-    if current in known:
+    elif current in known:
         raise DatabaseSchemaOutdated(
             f"The database {database.url} has the schema revision {current!r}; this release needs"
             f" {known[-1]!r}."
         )
-    raise DatabaseSchemaNewer(f"The database {database.url} has the schema revision {current!r}.")
+    else:
+        raise _newer(database, current)
 
 
-def _has_tables(database: Database) -> bool:
-    with database.read() as cursor:
-        return bool(inspect(cursor.connection).get_table_names())
+def _refuse_foreign(connection: Connection, database: Database) -> None:
+    there = set(metadata.tables) & set(inspect(connection).get_table_names())
+    if there:
+        raise DatabaseForeign(
+            f"The database {database.url} has tables of our names ({', '.join(sorted(there))}) that no"
+            " release of ours made."
+        )
+
+
+def _newer(database: Database, revision: str) -> DatabaseSchemaNewer:
+    return DatabaseSchemaNewer(f"The database {database.url} has the schema revision {revision!r}.")

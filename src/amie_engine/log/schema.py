@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -26,7 +28,11 @@ VERSION_TABLE = "amie_schema_version"
 # SQLite gives its fast row id only to a column that is declared INTEGER.
 _position = BigInteger().with_variant(Integer, "sqlite")
 
-_ACCEPTED = "type IN ('packet_received', 'packet_confirmed', 'packet_adopted') AND packet_rec_id IS NOT NULL"
+
+def _partial(name: str, where: str, *columns: Column[Any], unique: bool = False) -> None:
+    """An index of the rows that a condition holds for; a query that states the same condition uses it."""
+    Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
 
 events = Table(
     "amie_events",
@@ -53,14 +59,13 @@ events = Table(
     Column("hash", Text, nullable=False),
     UniqueConstraint("stream", "version", name="amie_events_stream_version"),
 )
-Index(
+_partial(
     "amie_events_accepted",
+    "type IN ('packet_received', 'packet_confirmed', 'packet_adopted') AND packet_rec_id IS NOT NULL",
     events.c.hub,
     events.c.site,
     events.c.packet_rec_id,
     unique=True,
-    sqlite_where=text(_ACCEPTED),
-    postgresql_where=text(_ACCEPTED),
 )
 
 log_head = Table(
@@ -100,7 +105,13 @@ transactions = Table(
     Column("anomalies", Text, nullable=False),
     UniqueConstraint("hub", "site", "trans_rec_id", name="amie_transactions_wire_id"),
 )
-Index("amie_transactions_state", transactions.c.state)
+_partial(
+    "amie_transactions_open",
+    "state NOT IN ('completed', 'failed')",
+    transactions.c.hub,
+    transactions.c.site,
+    transactions.c.opened_position,
+)
 Index("amie_transactions_record_id", transactions.c.hub, transactions.c.site, transactions.c.record_id)
 
 outbox = Table(
@@ -122,7 +133,7 @@ outbox = Table(
 )
 """One logical packet for each packet answered: ``answers`` is its record id; ``start`` for the first packet
 of a transaction that the site begins, ``failed`` for the call that sets a transaction failed."""
-Index("amie_outbox_status", outbox.c.hub, outbox.c.site, outbox.c.status)
+_partial("amie_outbox_open", "status IN ('pending', 'attempting')", outbox.c.hub, outbox.c.site)
 
 work = Table(
     "amie_work",
@@ -139,7 +150,7 @@ work = Table(
     Column("opened_at", Text, nullable=False),
     PrimaryKeyConstraint("stream", "packet_rec_id", name="amie_work_pkey"),
 )
-Index("amie_work_status", work.c.hub, work.c.site, work.c.status)
+_partial("amie_work_open", "status <> 'done'", work.c.hub, work.c.site)
 
 directory_projects = Table(
     "amie_directory_projects",

@@ -110,76 +110,94 @@ class LogReader:
 class LogWriter(LogReader):
     """One appending transaction. Its events become visible together, or not at all.
 
-    The counter row is taken with the first append and held until the commit: nobody else's work happens in
-    between, so it is never held for long.
+    It holds the counter row from its beginning to its commit: what it reads of the log nobody changes
+    meanwhile, on either database. Nobody else's work happens in between, so it is never held for long.
+
+    Raises:
+        LogError: The counter row is missing.
     """
 
     def __init__(self, log: EventLog, cursor: Cursor) -> None:
         super().__init__(log, cursor)
         self._clock = log.clock
-        self._head: tuple[int, str, str] | None = None
+        row = cursor.one(_HEAD_LOCKED if cursor.is_postgresql else _HEAD)
+        if row is None:
+            raise LogError(
+                "The log's counter row is missing.", hint="Restore the database from its newest backup."
+            )
+        self._position, self._hash, self._newest = row
+        self._appended = False
+        self._failed = False
 
     def append(self, stream: str, version: int, new_events: Sequence[NewEvent]) -> list[Event]:
         """Append events to a stream whose newest version is ``version`` (0 for a new stream).
 
+        If it raises, the whole transaction is lost, whoever catches the exception.
+
         Raises:
             ConcurrencyConflict: The stream has moved on, or a packet in the events is in the log already.
+            ValueError: Facts or a document hold something that JSON has no text for.
         """
-        position, previous, newest = self._take_head()
-        recorded_at = max(format_time(self._clock()), newest)  # recorded time never goes back
-        appended = []
-        for new in new_events:
-            position, version = position + 1, version + 1
-            facts = canonical_json(new.facts)
-            facts_digest = digest(facts)
-            document = salt = document_digest = None
-            if new.document is not None:
-                document = canonical_json(new.document)
-                salt = new.salt or token_hex(16)
-                document_digest = salted_digest(salt, document)
-            header = (
-                position,
-                stream,
-                version,
-                str(new.type),
-                CURRENT_SCHEMA[new.type],
-                recorded_at,
-                self.hub,
-                self.site,
-                new.trans_rec_id,
-                new.packet_rec_id,
-                new.packet_type,
-                None if new.sender is None else str(new.sender),
-                new.status,
-                new.actor,
-            )
-            previous = event_hash(previous, header, facts_digest, document_digest)
-            row = dict(zip(_HEADER, header, strict=True))
-            row |= {"facts": facts, "facts_digest": facts_digest, "hash": previous}
-            row |= {"document": document, "document_salt": salt, "document_digest": document_digest}
-            if self.cursor.run(_INSERT, row) != 1:
-                raise ConcurrencyConflict(f"Stream {stream} has moved on from version {version - 1}.")
-            appended.append(Event(*header, facts))
-        self._head = (position, previous, recorded_at)
-        return appended
+        try:
+            recorded_at = max(format_time(self._clock()), self._newest)  # recorded time never goes back
+            return [
+                self._append(stream, version + index, recorded_at, new)
+                for index, new in enumerate(new_events, 1)
+            ]
+        except BaseException:
+            self._failed = True
+            raise
 
     def finish(self) -> None:
-        """Write the counter back; the last statement before the commit."""
-        if self._head is not None:
-            position, newest_hash, recorded_at = self._head
-            self.cursor.run(
-                _SET_HEAD, {"position": position, "hash": newest_hash, "recorded_at": recorded_at}
-            )
+        """Write the counter back; the last statement before the commit.
 
-    def _take_head(self) -> tuple[int, str, str]:
-        if self._head is None:
-            row = self.cursor.one(_HEAD_LOCKED if self.cursor.is_postgresql else _HEAD)
-            if row is None:
-                raise LogError(
-                    "The log's counter row is missing.", hint="Restore the database from its newest backup."
-                )
-            self._head = (row[0], row[1], row[2])
-        return self._head
+        Raises:
+            LogError: An append failed, and the transaction was carried on all the same.
+        """
+        if self._failed:
+            raise LogError(
+                "An append in this transaction failed, so that it can't be committed.",
+                hint="Nothing of it was written.",
+            )
+        if self._appended:
+            values = {"position": self._position, "hash": self._hash, "recorded_at": self._newest}
+            self.cursor.run(_SET_HEAD, values)
+
+    def _append(self, stream: str, version: int, recorded_at: str, new: NewEvent) -> Event:
+        facts = canonical_json(new.facts)
+        facts_digest = digest(facts)
+        document = salt = document_digest = None
+        if new.document is not None:
+            document = canonical_json(new.document)
+            salt = new.salt or token_hex(16)
+            document_digest = salted_digest(salt, document)
+        header = (
+            self._position + 1,
+            stream,
+            version,
+            str(new.type),
+            CURRENT_SCHEMA[new.type],
+            recorded_at,
+            self.hub,
+            self.site,
+            new.trans_rec_id,
+            new.packet_rec_id,
+            new.packet_type,
+            None if new.sender is None else str(new.sender),
+            new.status,
+            new.actor,
+        )
+        own_hash = event_hash(self._hash, header, facts_digest, document_digest)
+        row = dict(zip(_HEADER, header, strict=True))
+        row |= {"facts": facts, "facts_digest": facts_digest, "hash": own_hash}
+        row |= {"document": document, "document_salt": salt, "document_digest": document_digest}
+        if not self.cursor.insert(_INSERT, row):
+            raise ConcurrencyConflict(
+                f"Stream {stream} has moved on from version {version - 1}, or the log has packet"
+                f" {new.packet_rec_id} already."
+            )
+        self._position, self._hash, self._newest, self._appended = header[0], own_hash, recorded_at, True
+        return Event(*header, facts)
 
 
 _HEADER = tuple(name.strip() for name in _COLUMNS.split(","))[:-1]

@@ -2,58 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from amie_engine.packet.base import Packet
+from amie_engine.packet.fields import Field
 
 __all__ = ["missing_to_start", "missing_to_reply", "problems"]  # noqa: RUF022 # in the order of their definition
 
 _REPEATED = ("GrantNumber", "ResourceList", "ProjectID", "PersonID", "PfosNumber")
 """What a reply repeats from its request, where both have it."""
 
+_ASSIGNED_BY_THE_SITE = {"notify_project_create": "ProjectID"}
+"""What a reply has in common with its request by name, and the site is free to say."""
+
 
 def missing_to_start(packet: Packet) -> tuple[str, ...]:
-    """Return the items that a packet lacks to begin a transaction with it.
+    """Return the items that a packet lacks to begin a transaction with it, in the class's order.
 
-    An empty text is no value here.
+    An empty text is no value here. What the class requires and a service could infer in a reply is demanded
+    only where the documents name it for first packets.
 
     Source: "Implementing AMIE", required tags of packets that a site originates.
     """
-    missing = set(packet.missing_attributes()) - set(packet._data_keys_not_required_in_reply)
-    return tuple(
-        name
-        for name, field in packet._fields.items()
-        if name in missing or ((field.originating_required or field.required) and _blank(packet, name))
-        if field.originating_required or not field.inferable
-    )
+    return _blanks(packet, lambda field: field.originating_required or _needed(field))
 
 
 def missing_to_reply(packet: Packet) -> tuple[str, ...]:
-    """Return the items that a reply lacks: what its class requires and the service can't infer, and what a
-    reply must carry in the end. An empty text is no value here.
+    """Return the items that a reply lacks, in the class's order: what its class requires and the service
+    can't infer, and what a reply must carry in the end. An empty text is no value here.
 
     Source: "Implementing AMIE", required tags of replies.
     """
-    missing = set(packet.missing_attributes())
-    return tuple(
-        name
-        for name, field in packet._fields.items()
-        if name in missing or ((field.reply_required or _needed(field)) and _blank(packet, name))
-    )
-
-
-def _needed(field: Any) -> bool:
-    return bool(field.required and not field.inferable)
-
-
-def _blank(packet: Packet, name: str) -> bool:
-    value = packet._body.get(name)
-    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+    return _blanks(packet, lambda field: field.reply_required or _needed(field))
 
 
 def problems(packet: Packet, request: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Return what AMIE forbids in a packet that a site is about to send; sentences without personal data.
+    """Return what AMIE forbids in a packet that a site is about to send; phrases without personal data.
 
     Args:
         packet: The packet.
@@ -65,38 +50,61 @@ def problems(packet: Packet, request: Mapping[str, Any] | None = None) -> tuple[
     found += _phone_numbers(packet)
     if packet.packet_type == "notify_user_modify":
         action = packet._body.get("ActionType")
-        if action == "delete" and not _blank(packet, "LastName"):
+        if action == "delete" and not _is_blank(packet, "LastName"):
             found.append("LastName can't be deleted")
-        if action == "replace" and not _blank(packet, "DnList"):
+        if action == "replace" and not _is_blank(packet, "DnList"):
             found.append("DnList can't be replaced: add or delete DNs")
     if packet.packet_type == "inform_transaction_complete":
         found += _inform(packet)
-    return tuple(found)
+    return tuple(found + packet._wrong_values())
+
+
+def _blanks(packet: Packet, is_demanded: Callable[[Field[Any]], bool]) -> tuple[str, ...]:
+    return tuple(
+        name for name, field in packet._fields.items() if is_demanded(field) and _is_blank(packet, name)
+    )
+
+
+def _needed(field: Field[Any]) -> bool:
+    return field.required and not field.inferable
+
+
+def _is_blank(packet: Packet, name: str) -> bool:
+    value = packet._body.get(name)
+    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
 
 
 def _differing(packet: Packet, request: Mapping[str, Any]) -> list[str]:
-    """A reply repeats what its request says, to the letter."""
-    found = []
-    for name in _REPEATED:
-        own, asked = packet._body.get(name), request.get(name)
-        if name in packet._fields and own is not None and asked not in (None, "", []) and own != asked:
-            if name == "ProjectID" and packet.packet_type == "notify_project_create":
-                continue  # the site assigns it
-            found.append(f"{name} is not the one of the request")
-    return found
+    """A reply repeats what its request says; what we send has no white space around it."""
+    return [
+        f"{name} is not the one of the request"
+        for name in _REPEATED
+        if name in packet._fields
+        and name != _ASSIGNED_BY_THE_SITE.get(packet.packet_type)
+        and not _is_blank(packet, name)
+        and request.get(name) not in (None, "", [])
+        and _plain(packet._body[name]) != _plain(request[name])
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """A value to compare by: the service takes numbers for text."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, Mapping) else str(value).strip()
 
 
 def _phone_numbers(packet: Packet) -> list[str]:
+    """A phone's number is required where its extension or comment is present."""
     found = []
     for name in packet._fields:
-        if name.endswith("PhoneNumber") and _blank(packet, name):
-            base = name.removesuffix("Number")
-            given = [
-                f"{base}{part}" for part in ("Extension", "Comment") if f"{base}{part}" in packet._fields
-            ]
-            given = [other for other in given if not _blank(packet, other)]
-            if given:
-                found.append(f"{name} is required where {given[0]} is given")
+        if not name.endswith("PhoneNumber") or not _is_blank(packet, name):
+            continue
+        base = name.removesuffix("Number")
+        for other in (f"{base}Extension", f"{base}Comment"):
+            if other in packet._fields and not _is_blank(packet, other):
+                found.append(f"{name} is required where {other} is given")
+                break
     return found
 
 
@@ -105,6 +113,7 @@ def _inform(packet: Packet) -> list[str]:
     if packet._body.get("StatusCode") not in (None, "Success", "Failure"):
         found.append("StatusCode must be Success or Failure")
     code = packet._body.get("DetailCode")
-    if code is not None and not (str(code).isascii() and str(code).isdigit() and int(str(code)) > 0):
+    digits = str(code)
+    if code is not None and not (digits.isascii() and digits.isdigit() and digits.strip("0")):
         found.append("DetailCode must be a positive whole number")
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,7 +12,7 @@ from amie_engine.packet.base import Packet
 from amie_engine.protocol import TRANSACTION_TYPES, Move, Party
 from amie_engine.site.work import Work
 
-__all__ = ["HANDLED_TYPES", "Handler", "Site"]
+__all__ = ["HANDLED_TYPES", "Handler", "Site", "handler_name"]
 
 Handler = Callable[[Any, Work], Any]
 """``handler(packet, work)`` returns the reply, ``work.fail(...)`` or ``work.defer(...)``.
@@ -57,18 +59,18 @@ class Site:
         """Register a handler for one or more types of packet.
 
         Raises:
-            HandlerInvalid: A type is none that the hub sends and a site answers, or has a handler already.
+            HandlerInvalid: No type is named, one is none that the hub sends and a site answers, or has a
+                handler already; or the handler is no function that can be called and waited for.
         """
-        for packet_type in packet_types:
-            if packet_type not in HANDLED_TYPES:
-                raise HandlerInvalid(
-                    f"No site handles a {packet_type!r}.",
-                    hint=f"The types are: {', '.join(sorted(HANDLED_TYPES))}.",
-                )
-            if packet_type in self._handlers:
-                raise HandlerInvalid(f"Site {self.name} has a handler for {packet_type} already.")
+        if not packet_types:
+            raise HandlerInvalid(
+                "handles() names no packet type.", hint='Write @site.handles("request_project_create"), say.'
+            )
+        self._check_types(packet_types)
 
         def register(handler: HandlerType) -> HandlerType:
+            self._check_types(packet_types)
+            _check_handler(handler)
             for packet_type in packet_types:
                 self._handlers[packet_type] = handler
             return handler
@@ -79,9 +81,42 @@ class Site:
         """Return the handler for a type of packet; for a data packet without one, the plain confirmation."""
         handler = self._handlers.get(packet_type)
         if handler is None and packet_type.startswith("data_"):
-            return _confirm
+            return confirm
         return handler
 
+    def _check_types(self, packet_types: tuple[str, ...]) -> None:
+        for position, packet_type in enumerate(packet_types):
+            if packet_type not in HANDLED_TYPES:
+                nearest = difflib.get_close_matches(str(packet_type), HANDLED_TYPES, n=1)
+                guess = f"Did you mean {nearest[0]}? " if nearest else ""
+                raise HandlerInvalid(
+                    f"No site handles a {packet_type!r}.",
+                    hint=f"{guess}The types are: {', '.join(sorted(HANDLED_TYPES))}.",
+                )
+            if packet_type in self._handlers or packet_type in packet_types[:position]:
+                raise HandlerInvalid(
+                    f"Site {self.name} has a handler for {packet_type} already.",
+                    hint="One handler answers a type: remove one of the two.",
+                )
 
-def _confirm(packet: Packet, work: Work) -> Packet:
+
+def handler_name(handler: Handler) -> str:
+    """Return what a handler is called in the log: the function's name, or its class."""
+    return str(getattr(handler, "__name__", type(handler).__name__))
+
+
+def confirm(packet: Packet, work: Work) -> Packet:
+    """Answer a packet with the draft of its reply, as it is."""
     return work.reply
+
+
+def _check_handler(handler: Any) -> None:
+    if not callable(handler):
+        raise HandlerInvalid(
+            f"A {type(handler).__name__} is no handler.", hint="Put @site.handles(...) above a function."
+        )
+    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
+        raise HandlerInvalid(
+            f"The handler {handler_name(handler)} is asynchronous, and nobody would await it.",
+            hint="Make it a plain function; it may call asyncio.run itself.",
+        )

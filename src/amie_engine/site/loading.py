@@ -2,44 +2,98 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import re
 import sys
+import traceback
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from amie_engine.errors import SettingsError
+from amie_engine._resources import folder
+from amie_engine.errors import AMIEEngineError, SettingsError
 from amie_engine.site.handlers import Site
 
 __all__ = ["load_site"]
+
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def load_site(name: str) -> Site:
     """Return the site that ``module:object`` names: a `Site`, or a function that returns one.
 
-    The current folder is searched as well.
+    The module is looked for in the current folder, among what is installed, and at last among the examples
+    that come with amie-engine.
 
     Raises:
-        SettingsError: There is no such module or object, or it is no site.
+        SettingsError: There is no such module or object, it is no site, or its own code raises.
     """
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
+    if not _NAME.fullmatch(name):
         raise SettingsError(f"{name!r} names no site.", hint="Give module:object, such as campus.site:site.")
+    module_name, _, attribute = name.partition(":")
+    module = _module(module_name)
+    found = _attribute(module, attribute)
+    if not isinstance(found, Site) and callable(found):
+        try:
+            found = found()
+        except AMIEEngineError:
+            raise
+        except Exception as error:
+            raise _its_own_fault(f"{name}()", error) from error
+    if not isinstance(found, Site):
+        raise SettingsError(
+            f"{name!r} is no site, but a {type(found).__name__}.",
+            hint="It must be an amie_engine.Site, or a function that returns one.",
+        )
+    return found
+
+
+def _module(name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    examples = str(folder("examples"))
+    if examples not in sys.path:
+        sys.path.append(examples)
+    importlib.invalidate_caches()
     try:
-        found = importlib.import_module(module_name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
+        missing = error.name or ""
+        if name == missing or name.startswith(f"{missing}."):
             raise SettingsError(
-                f"The site's module {module_name!r} needs {error.name!r}, which is not installed."
+                f"There is no module {name!r}.",
+                hint="Check the name, and that it is in the current folder or installed.",
             ) from error
         raise SettingsError(
-            f"There is no module {module_name!r}.",
-            hint="Check the name, and that it is in the current folder or installed.",
-        ) from None
-    site = getattr(found, attribute, None)
-    if callable(site) and not isinstance(site, Site):
-        site = site()
-    if not isinstance(site, Site):
-        raise SettingsError(f"{name!r} is no site.", hint="It must be an amie_engine.Site, or return one.")
-    return site
+            f"The site's module {name!r} needs {missing!r}, which is not installed.",
+            hint="Install it in the environment that amie-engine runs in.",
+        ) from error
+    except AMIEEngineError:
+        raise
+    except Exception as error:
+        raise _its_own_fault(name, error) from error
+
+
+def _attribute(module: ModuleType, name: str) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        known = [known for known in vars(module) if not known.startswith("_")]
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {nearest[0]}?" if nearest else "Give the name of its Site."
+        raise SettingsError(f"The module {module.__name__!r} has no {name!r}.", hint=hint) from None
+
+
+def _its_own_fault(what: str, error: Exception) -> SettingsError:
+    """The site's own code is at fault: its author needs the place; the text may be personal."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    file, line = own[-1].filename, own[-1].lineno
+    if isinstance(error, SyntaxError):
+        file, line = error.filename or file, error.lineno
+    return SettingsError(
+        f"The site's own code {what} raised {type(error).__name__}, at {file}:{line}.",
+        hint="Mend it there; AMIE_ENGINE_TRACEBACK=1 shows the whole traceback.",
+    )

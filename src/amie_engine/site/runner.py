@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 import random
-import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, Outcome, OutcomeKind
-from amie_engine.errors import AMIEEngineError
+from amie_engine.errors import (
+    AMIEEngineError,
+    AMIERequestError,
+    InternalError,
+    LogError,
+    SettingsError,
+)
 from amie_engine.packet.packetlist import PacketList
 from amie_engine.site.handlers import Site
 from amie_engine.site.sender import Sender
+from amie_engine.site.stopping import stopping_on_signals
+from amie_engine.site.telling import told
 from amie_engine.site.worker import Worked, Worker
 
 __all__ = ["Round", "Runner"]
@@ -30,7 +36,14 @@ _LOUD = {
 
 @dataclass(slots=True)
 class Round:
-    """What one round of the loop did."""
+    """What one round of the loop did.
+
+    Attributes:
+        received: How many packets came to what end.
+        worked: How many items of work came to what end.
+        sent: How much of the outbox has arrived.
+        errors: What went wrong; the rest went on.
+    """
 
     received: dict[OutcomeKind, int] = field(default_factory=lambda: dict.fromkeys(OutcomeKind, 0))
     worked: dict[Worked, int] = field(default_factory=lambda: dict.fromkeys(Worked, 0))
@@ -55,6 +68,9 @@ class Runner:
         site: The site's handlers.
         interval: Seconds between two rounds when there is nothing to do.
         jitter: Gives a number from 0 to 1 that spreads retries; for tests.
+
+    Raises:
+        SettingsError: Engine, client and handlers are not all of one site.
     """
 
     def __init__(
@@ -66,6 +82,12 @@ class Runner:
         interval: float = 30.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        if not engine.site == client.site_name == site.name:
+            raise SettingsError(
+                f"The engine is for site {engine.site}, the client for {client.site_name}, the handlers for"
+                f" {site.name}.",
+                hint="Give all three the site's AMIE name.",
+            )
         self.engine = engine
         self.client = client
         self.site = site
@@ -78,36 +100,54 @@ class Runner:
         """Take in all that the service lists; return how many packets came to what end.
 
         Raises:
-            AMIERequestError: The service could not be asked.
+            AMIERequestError: The service could not be asked for its list, or for a transaction's history.
+            LogError: The database can't be used.
         """
-        counts = dict.fromkeys(OutcomeKind, 0)
-        listing = self.client.list_packets()
-        for source in (*listing, *(entry.document for entry in listing.unreadable)):
-            outcome = self.engine.receive(source)
-            counts[outcome.kind] += 1
-            self._tell(outcome)
-            if outcome.history_needed and outcome.trans_rec_id is not None:
-                self._adopt(outcome.trans_rec_id)
-        self._acknowledge(listing)
-        return counts
+        result = Round()
+        self._poll(result)
+        _raise_first(result)
+        return result.received
 
     def work_once(self) -> dict[Worked, int]:
-        """Call the handlers for all that may be worked on now."""
+        """Call the handlers for all that may be worked on now.
+
+        Raises:
+            LogError: The database can't be used.
+        """
         return self._worker.work_once()
 
     def send_once(self) -> int:
-        """Send what is in the outbox; return how much of it has arrived."""
-        return self._sender.send_once()
+        """Send what is in the outbox; return how much of it has arrived.
 
-    def run_once(self) -> Round:
-        """One round: poll, work, send. What fails is in the round's ``errors``; the rest goes on."""
+        Raises:
+            AMIERequestError: What became of something is not known. It stays in the outbox, and a later call
+                looks for it at the service.
+            LogError: The database can't be used.
+        """
         result = Round()
-        for step in (self._poll_into, self._work_into, self._send_into):
+        self._send(result)
+        _raise_first(result)
+        return result.sent
+
+    def run_once(self, stop: threading.Event | None = None) -> Round:
+        """One round: poll, work, send. What fails is in the round's ``errors``; the rest goes on.
+
+        Args:
+            stop: Once it is set, no further handler is called; what was decided is still sent.
+        """
+        result = Round()
+        steps: dict[str, Callable[[Round], None]] = {
+            "polling": self._poll,
+            "working": lambda result: self._work(result, stop),
+            "sending": self._send,
+        }
+        for doing, step in steps.items():
             try:
                 step(result)
             except AMIEEngineError as error:
-                logger.warning("%s: %s", error.code, error.message)
-                result.errors.append(error)
+                self._note(result, error)
+            except Exception as error:  # noqa: BLE001 # not even a defect of ours stops the loop
+                self._note(result, InternalError.caused_by(error, doing))
         return result
 
     def run(
@@ -115,39 +155,61 @@ class Runner:
     ) -> None:
         """Run rounds until ``stop`` is set; in the main thread also until SIGTERM or SIGINT.
 
-        The round that is under way is finished first: a handler is never cut off in the middle.
+        A handler that is at work then is finished first, and what was decided is sent.
 
         Args:
             stop: Set it to end the loop.
             on_round: Called after each round with what it did.
         """
         stop = stop or threading.Event()
-        with _stopping(stop):
+        with stopping_on_signals(stop):
             while not stop.is_set():
-                result = self.run_once()
+                result = self.run_once(stop)
                 if on_round is not None:
                     on_round(result)
                 if not result.moved or result.errors:
                     stop.wait(self.interval)
         logger.info("Stopped.")
 
-    def _poll_into(self, result: Round) -> None:
-        result.received = self.poll_once()
+    def _poll(self, result: Round) -> None:
+        listing = self.client.list_packets()
+        self._sender.find_starts()
+        histories: dict[str, None] = {}
+        for source in (*listing, *(entry.document for entry in listing.unreadable)):
+            try:
+                outcome = self.engine.receive(source)
+            except LogError:
+                raise
+            except Exception as error:  # noqa: BLE001 # a defect with one packet must not hide the others
+                self._note(result, InternalError.caused_by(error, "receiving a packet"))
+                continue
+            result.received[outcome.kind] += 1
+            self._tell(outcome)
+            gap = outcome.history_needed or outcome.kind is OutcomeKind.HELD
+            if gap and outcome.trans_rec_id is not None:
+                histories[outcome.trans_rec_id] = None
+        for trans_rec_id in histories:
+            self._adopt(trans_rec_id, result)
+        self._acknowledge(listing)
 
-    def _work_into(self, result: Round) -> None:
-        result.worked = self.work_once()
+    def _work(self, result: Round, stop: threading.Event | None) -> None:
+        result.worked = self._worker.work_once(stop)
 
-    def _send_into(self, result: Round) -> None:
-        result.sent = self.send_once()
+    def _send(self, result: Round) -> None:
+        sent = self._sender.send_once()
+        result.sent = sent.arrived
+        result.errors += sent.errors
 
-    def _adopt(self, trans_rec_id: str) -> None:
-        """Fetch the history of a transaction that began before the log did."""
+    def _adopt(self, trans_rec_id: str, result: Round) -> None:
+        """Fetch the history of a transaction of which a packet came whose predecessors the log has not: it
+        began before the log did, or another tool of the site has replied in it."""
         try:
             outcomes = self.engine.adopt(self.client.get_transaction(trans_rec_id))
-        except AMIEEngineError as error:
-            logger.warning("Can't fetch the history of transaction %s (%s).", trans_rec_id, error.code)
+        except AMIERequestError as error:
+            logger.warning("The history of transaction %s can't be fetched.", trans_rec_id)
+            self._note(result, error)
             return
-        logger.info("Adopted transaction %s with its %d packets.", trans_rec_id, len(outcomes))
+        logger.info("Fetched the history of transaction %s: %d packets.", trans_rec_id, len(outcomes))
         for outcome in outcomes:
             self._tell(outcome)
 
@@ -162,7 +224,7 @@ class Runner:
         note = f"{outcome.kind}:{outcome.quarantine_id or outcome.packet_rec_id}"
         if message is not None and note not in self._noted:
             self._noted.add(note)
-            logger.error(message, outcome.packet_rec_id, outcome.trans_rec_id)
+            logger.error(message, outcome.packet_rec_id or "without id", outcome.trans_rec_id or "unknown")
         elif outcome.kind is OutcomeKind.ACCEPTED:
             logger.info(
                 "Received %s as packet %s of transaction %s.",
@@ -171,23 +233,11 @@ class Runner:
                 outcome.trans_rec_id,
             )
 
+    def _note(self, result: Round, error: AMIEEngineError) -> None:
+        result.errors.append(error)
+        logger.warning("%s: %s", error.code, told(error))
 
-class _stopping:  # noqa: N801 # a context manager, used like a function
-    """SIGTERM and SIGINT set an event while the block runs, in the main thread; elsewhere nothing changes."""
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._set)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _set(self, number: int, _frame: Any) -> None:
-        logger.info("%s: stopping after this round.", signal.Signals(number).name)
-        self._stop.set()
+def _raise_first(result: Round) -> None:
+    if result.errors:
+        raise result.errors[0]

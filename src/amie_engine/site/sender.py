@@ -5,22 +5,26 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.engine.outbox import Outgoing
 from amie_engine.errors import (
+    AMIEEngineError,
     AMIERequestError,
+    InternalError,
+    LogError,
     PacketError,
     ServiceAuthenticationError,
     ServiceConflict,
-    ServiceNotFound,
-    ServiceValidationError,
+    ServiceUnreachable,
 )
+from amie_engine.site.telling import told
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "Sent"]
 
 logger = logging.getLogger("amie_engine.site")
 
@@ -28,12 +32,29 @@ _FIRST_LOOK = timedelta(seconds=30)
 _LAST_LOOK = timedelta(minutes=30)
 _CLOCKS_DIFFER_BY = timedelta(minutes=10)
 
+_EVERY_STATE = ("in-progress", "completed", "failed")
+_REFUSES_NO_PACKET = frozenset({401, 403, 408, 429})
+"""Client errors that say nothing of the packet: it may be sent again as it is."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """What became of the outbox: how much has arrived, and what went wrong with the rest."""
+
+    arrived: int = 0
+    errors: list[AMIEEngineError] = field(default_factory=list)
+
 
 class Sender:
     """Sends the outbox of an engine through a client.
 
     Nothing makes the service's POST idempotent. After an outcome that is not known (a timeout, a crash, a
     fault of the service) it looks at the service whether the packet is there, and sends again only if not.
+
+    Args:
+        engine: Whose outbox it sends.
+        client: A client for the same site.
+        jitter: Gives a number from 0 to 1 that spreads the looks; for tests.
     """
 
     def __init__(
@@ -43,75 +64,129 @@ class Sender:
         self._client = client
         self._jitter = jitter
 
-    def send_once(self) -> int:
-        """Send all that is to be sent now; return how much of it has arrived.
+    def send_once(self) -> Sent:
+        """Send all that is to be sent now. Trouble with one entry does not stop the others, unless it is one
+        that all of them would have: no connection, or a key that is refused.
 
         Raises:
-            ServiceAuthenticationError: The service refuses the site's key: nothing more is sent.
+            LogError: The database can't be used.
         """
-        arrived = 0
+        sent = Sent()
+        for listed in self._engine.outbox.open():
+            try:
+                sent.arrived += self._settle(listed)
+            except LogError:
+                raise
+            except (ServiceUnreachable, ServiceAuthenticationError) as error:
+                self._note(sent, listed, error)
+                break
+            except AMIEEngineError as error:
+                self._note(sent, listed, error)
+            except Exception as error:  # noqa: BLE001 # a defect with one entry must not hold up the others
+                self._note(sent, listed, InternalError.caused_by(error, f"sending {_shown(listed)}"))
+        return sent
+
+    def find_starts(self) -> None:
+        """Look for every transaction that the site began and of which it is not known whether it has arrived.
+
+        The hub may have answered already. Its answer alone does not tell which of ours it is, so this comes
+        after a listing was fetched and before it is received.
+
+        Raises:
+            AMIERequestError: The service could not be asked.
+            LogError: The database can't be used.
+        """
         for outgoing in self._engine.outbox.open():
-            if outgoing.status == "pending":
-                arrived += self._send(outgoing)
-            elif self._due_again(outgoing):
-                arrived += self._look_then_send(outgoing)
-        return arrived
+            if outgoing.trans_rec_id is None and outgoing.status == "attempting":
+                self._look_for_a_start(outgoing)
+
+    def _note(self, sent: Sent, outgoing: Outgoing, error: AMIEEngineError) -> None:
+        sent.errors.append(error)
+        logger.warning(
+            "Whether %s has arrived is not known (%s): %s", _shown(outgoing), error.code, told(error)
+        )
+
+    def _settle(self, listed: Outgoing) -> bool:
+        """Send an entry, or look for it first; tell whether it has arrived."""
+        outgoing = self._unchanged(listed)
+        if outgoing is None:
+            return False  # what was found out about another entry, or another process, has settled this one
+        if outgoing.status == "pending":
+            return self._send(outgoing)
+        if not self._due_again(outgoing):
+            return False
+        return (outgoing.kind == "packet" and self._look(outgoing)) or self._send(outgoing)
+
+    def _unchanged(self, listed: Outgoing) -> Outgoing | None:
+        return next((outgoing for outgoing in self._engine.outbox.open() if outgoing == listed), None)
 
     def _due_again(self, outgoing: Outgoing) -> bool:
         if outgoing.attempted_at is None:
             return True
         pause = min(_FIRST_LOOK * 2 ** min(outgoing.attempts - 1, 20), _LAST_LOOK)
-        look_at: datetime = outgoing.attempted_at + pause * (0.5 + self._jitter() / 2)
-        return self._engine.now() >= look_at
+        return bool(self._engine.now() >= outgoing.attempted_at + pause * (0.5 + self._jitter() / 2))
 
-    def _send(self, outgoing: Outgoing) -> int:
+    def _send(self, outgoing: Outgoing) -> bool:
+        answer: Any = None
         packet = self._engine.outbox.attempt(outgoing)
         try:
             if packet is None:
                 self._client.set_transaction_failed(outgoing.trans_rec_id or "")
-                answer: Any = None
             else:
                 answer = _json(self._client.send_packet(packet, skip_validation=True))
-        except ServiceAuthenticationError:
-            raise
-        except (ServiceValidationError, ServiceNotFound, ServiceConflict) as error:
-            return self._refused(outgoing, error)
         except AMIERequestError as error:
-            logger.warning("Whether %s has arrived is not known (%s).", _shown(outgoing), error.code)
-            return 0
-        self._engine.outbox.confirm(outgoing, answer)
-        return 1
-
-    def _refused(self, outgoing: Outgoing, error: AMIERequestError) -> int:
-        if isinstance(error, ServiceConflict) and outgoing.attempts > 0 and self._look(outgoing):
-            return 1  # the first attempt had arrived after all
-        logger.error("The service refused %s (%s).", _shown(outgoing), error.code)
-        self._engine.outbox.reject(outgoing, code=error.code, message=error.message)
-        return 0
-
-    def _look_then_send(self, outgoing: Outgoing) -> int:
-        try:
-            if outgoing.kind == "packet" and self._look(outgoing):
-                return 1
-        except (AMIERequestError, PacketError) as error:
-            if isinstance(error, ServiceAuthenticationError):
+            if not _refuses_the_packet(error):
                 raise
-            logger.warning("Can't look whether %s has arrived (%s).", _shown(outgoing), error.code)
-            return 0
-        return self._send(outgoing)
+            return self._refused(outgoing, error)
+        except PacketError as error:
+            return self._reject(outgoing, error)
+        self._engine.outbox.confirm(outgoing, answer)
+        return True
+
+    def _refused(self, outgoing: Outgoing, error: AMIERequestError) -> bool:
+        """The service says no: for good, or because a reply had arrived before, ours or another tool's."""
+        if isinstance(error, ServiceConflict) and outgoing.kind == "packet" and self._look(outgoing):
+            return True
+        return self._reject(outgoing, error)
+
+    def _reject(self, outgoing: Outgoing, error: AMIEEngineError) -> bool:
+        logger.error("%s was refused (%s) and is not sent again.", _shown(outgoing), error.code)
+        self._engine.outbox.reject(outgoing, code=error.code, message=error.message)
+        return False
 
     def _look(self, outgoing: Outgoing) -> bool:
-        """Take in what the service has of the transaction; tell whether our packet was there."""
+        """Take in what the service has of the transaction; tell whether that settles our packet: it is there,
+        or another tool's reply is."""
         if outgoing.trans_rec_id is not None:
             self._engine.adopt(self._client.get_transaction(outgoing.trans_rec_id))
         else:
-            since: datetime = (outgoing.attempted_at or self._engine.now()) - _CLOCKS_DIFFER_BY
-            for packet in self._client.list_packets(outgoing=True, update_time_start=since):
-                self._engine.receive(packet)
+            self._look_for_a_start(outgoing)
         return not any(
             entry.stream == outgoing.stream and entry.answers == outgoing.answers
             for entry in self._engine.outbox.open()
         )
+
+    def _look_for_a_start(self, outgoing: Outgoing) -> None:
+        """Look for a packet that began a transaction, among ours since the attempt.
+
+        Whatever its state is by now: the hub may have answered it already. The service's own idea of what is
+        outgoing is not asked for; the header tells whose a packet is.
+        """
+        since = (outgoing.attempted_at or self._engine.now()) - _CLOCKS_DIFFER_BY
+        for packet in self._client.list_packets(update_time_start=since, states=_EVERY_STATE):
+            if packet.packet_type == outgoing.packet_type and packet.sender_name in (self._engine.site, None):
+                self._engine.receive(packet)
+
+
+def _refuses_the_packet(error: AMIERequestError) -> bool:
+    """Whether an error is the service's own word on the packet: a client error whose body is the API's.
+
+    A page of HTML with such a status comes from a proxy, and must not throw a reply away.
+    """
+    response = error.response
+    if response is None or not 400 <= response.status_code < 500:
+        return False
+    return response.status_code not in _REFUSES_NO_PACKET and isinstance(_json(response), dict)
 
 
 def _json(response: Any) -> Any:

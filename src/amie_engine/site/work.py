@@ -31,6 +31,7 @@ class Work:
         trans_rec_id: The transaction's record id at the service.
         attempt: 1 for the first call, then counted up after each exception.
         anomalies: What is odd about the transaction: required items that are missing, say.
+        packet: The packet that the handler was called with, which is not always the request.
     """
 
     key: str
@@ -46,7 +47,11 @@ class Work:
 
         Args:
             message: Why, for the people at the hub; up to the site what it says.
+
+        Raises:
+            HandlerInvalid: It says nothing.
         """
+        _require_text(message, "fail")
         answered = self.packet if self.packet is not None else self.request
         return answered.reply_with_failure(message=message)
 
@@ -58,8 +63,17 @@ class Work:
             reason: Why, for the operator; no personal data.
 
         Raises:
-            HandlerInvalid: ``until`` has no time zone.
+            HandlerInvalid: ``until`` has no time zone, or ``reason`` says nothing.
         """
-        if until is not None and until.tzinfo is None:
-            raise HandlerInvalid("defer() was given a time without a zone.", hint="Use datetime.now(UTC).")
+        _require_text(reason, "defer")
+        zone = getattr(until, "tzinfo", None)
+        if until is not None and zone is None:
+            raise HandlerInvalid(
+                "defer() was given a time without a zone.", hint="Use datetime.now(UTC) + timedelta(...)."
+            )
         return Deferral(until, reason)
+
+
+def _require_text(text: object, method: str) -> None:
+    if not isinstance(text, str) or not text.strip():
+        raise HandlerInvalid(f"{method}() was given no reason.", hint="Say in a few words why.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -12,9 +13,9 @@ from enum import StrEnum
 
 from amie_engine.engine import Engine
 from amie_engine.engine.work import Assignment, WorkRow
-from amie_engine.errors import HandlerReturnedNothing, LogError
+from amie_engine.errors import EngineError, HandlerReturnedNothing, LogError, SiteError
 from amie_engine.packet.base import Packet
-from amie_engine.site.handlers import Handler, Site
+from amie_engine.site.handlers import Handler, Site, handler_name
 from amie_engine.site.work import Deferral, Work
 
 __all__ = ["Worked", "Worker"]
@@ -23,7 +24,6 @@ logger = logging.getLogger("amie_engine.site")
 
 _FIRST_RETRY = timedelta(seconds=30)
 _LAST_RETRY = timedelta(hours=1)
-_NO_HANDLER_RETRY = timedelta(minutes=10)
 
 
 class Worked(StrEnum):
@@ -59,15 +59,28 @@ class Worker:
         self._jitter = jitter
         self._stopwatch = stopwatch
 
-    def work_once(self) -> dict[Worked, int]:
-        """Work on every item that may be worked on now; return how many came to what end."""
+    def work_once(self, stop: threading.Event | None = None) -> dict[Worked, int]:
+        """Work on every item that may be worked on now; return how many came to what end.
+
+        Args:
+            stop: Once it is set, no further handler is called.
+
+        Raises:
+            LogError: The database can't be used.
+        """
         counts = dict.fromkeys(Worked, 0)
         for row in self._engine.work.ready():
+            if stop is not None and stop.is_set():
+                break
             counts[self.work_on(row)] += 1
         return counts
 
     def work_on(self, row: WorkRow) -> Worked:
-        """Work on one item."""
+        """Work on one item.
+
+        Raises:
+            LogError: The database can't be used.
+        """
         handler = self._site.handler_for(row.packet_type)
         if handler is None:
             return self._without_handler(row)
@@ -79,7 +92,7 @@ class Worker:
         except LogError:
             raise  # the database is in trouble, not the handler: the loop waits and tries again
         except Exception as error:  # noqa: BLE001 # a handler may raise anything, and none may stop the others
-            return self._failed(row, error, _name(handler))
+            return self._failed(row, error, handler_name(handler))
 
     def _call(self, handler: Handler, row: WorkRow, assignment: Assignment) -> Worked:
         work = Work(
@@ -91,45 +104,71 @@ class Worker:
             anomalies=assignment.anomalies,
             packet=assignment.request,
         )
+        name = handler_name(handler)
         began = self._stopwatch()
         answer = handler(assignment.request, work)
         milliseconds = round((self._stopwatch() - began) * 1000)
-        actor = f"handler {_name(handler)}"
         if isinstance(answer, Deferral):
-            self._engine.work.defer(row, until=answer.until, reason=answer.reason, actor=actor)
-            return Worked.DEFERRED
+            return self._defer(row, answer, f"handler {name}")
         if not isinstance(answer, Packet):
-            returned = type(answer).__name__
             raise HandlerReturnedNothing(
-                f"The handler {_name(handler)} returned {returned} for packet {row.packet_rec_id}."
+                f"The handler {name} returned {type(answer).__name__} for packet {row.packet_rec_id}."
             )
-        done = {"handler": _name(handler), "milliseconds": milliseconds, "attempt": row.attempts + 1}
-        self._engine.reply(row.stream, answer, actor=actor, work=done)
+        done = {"handler": name, "milliseconds": milliseconds, "attempt": row.attempts + 1}
+        self._engine.reply(row.stream, answer, actor=f"handler {name}", work=done)
         return Worked.REPLIED
 
-    def _without_handler(self, row: WorkRow) -> Worked:
-        reason = f"no handler for {row.packet_type} is registered"
-        logger.warning("Packet %s of transaction %s waits: %s.", row.packet_rec_id, row.trans_rec_id, reason)
-        until = self._engine.now() + _NO_HANDLER_RETRY
-        self._engine.work.defer(row, until=until, reason=reason, actor="worker")
+    def _defer(self, row: WorkRow, deferral: Deferral, actor: str) -> Worked:
+        """Record that an item waits; once, where it waits from round to round for the same reason."""
+        on_record = row.status == "waiting" and row.not_before is None and row.reason == deferral.reason
+        if deferral.until is not None or not on_record:
+            self._engine.work.defer(row, until=deferral.until, reason=deferral.reason, actor=actor)
         return Worked.DEFERRED
 
+    def _without_handler(self, row: WorkRow) -> Worked:
+        """The item waits for a handler: from the round on in which there is one, it is called."""
+        reason = f"no handler for {row.packet_type} is registered"
+        if row.reason != reason:
+            logger.warning(
+                "Packet %s of transaction %s waits: %s.", row.packet_rec_id, row.trans_rec_id, reason
+            )
+        return self._defer(row, Deferral(None, reason), "worker")
+
     def _failed(self, row: WorkRow, error: Exception, handler: str) -> Worked:
+        if self._has_moved_on(row):
+            logger.info(
+                "The handler %s worked on packet %s of transaction %s, which was answered meanwhile.",
+                handler,
+                row.packet_rec_id,
+                row.trans_rec_id,
+            )
+            return Worked.NOT_YET
         pause = min(_FIRST_RETRY * 2 ** min(row.attempts, 20), _LAST_RETRY)
         retry_at = self._engine.now() + pause * (0.5 + self._jitter() / 2)
         logger.warning(
-            "The handler %s raised %s for packet %s of transaction %s (attempt %d); called again at %s.",
+            "The handler %s raised %s for packet %s of transaction %s (attempt %d); called again at %s.%s",
             handler,
             type(error).__name__,
             row.packet_rec_id,
             row.trans_rec_id,
             row.attempts + 1,
             f"{retry_at:%Y-%m-%d %H:%M:%S %Z}",
+            _explanation(error),
         )
         details = "".join(traceback.format_exception(error))
         self._engine.work.failed(row, error, retry_at=retry_at, details=details, actor=f"handler {handler}")
         return Worked.FAILED
 
+    def _has_moved_on(self, row: WorkRow) -> bool:
+        """Whether the packet was answered while its handler was at work: by another process, or by hand."""
+        try:
+            return self._engine.work.begin(row) is None
+        except LogError:
+            raise
+        except Exception:  # noqa: BLE001 # what can't even begin has not moved on: its failure is recorded
+            return False
 
-def _name(handler: Handler) -> str:
-    return getattr(handler, "__name__", type(handler).__name__)
+
+def _explanation(error: Exception) -> str:
+    """What our own errors say of a reply, which is never personal; a handler's may be."""
+    return f" {error.message}" if isinstance(error, EngineError | SiteError) else ""

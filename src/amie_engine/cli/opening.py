@@ -1,0 +1,106 @@
+"""What commands open with their settings: the log's engine, and a client of the service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from amie_engine.cli.settings import Settings
+from amie_engine.client import DEFAULT_URL, AMIEClient
+from amie_engine.engine import Engine
+from amie_engine.errors import DatabaseUnavailable, SettingsError
+from amie_engine.log.database import Database, Statement
+
+__all__ = ["open_client", "open_engine", "open_log"]
+
+_SITES = Statement(
+    "SELECT DISTINCT hub, site FROM amie_transactions UNION SELECT hub, site FROM amie_quarantine"
+    " ORDER BY hub, site"
+)
+
+
+@contextmanager
+def open_engine(settings: Settings) -> Iterator[Engine]:
+    """Open the engine that the settings name; an absent SQLite file is made.
+
+    Raises:
+        SettingsError: They name no site.
+        LogError: The database can't be used.
+    """
+    with Engine(
+        settings.database,
+        site=settings.require("site", "--site"),
+        hub=settings.hub,
+        acknowledge_inform=settings.acknowledge_inform,
+    ) as engine:
+        yield engine
+
+
+@contextmanager
+def open_log(settings: Settings, *, hub: str | None = None, site: str | None = None) -> Iterator[Engine]:
+    """Open a log to look into. Hub and site need not be named where they are the only ones in it.
+
+    Args:
+        settings: The settings.
+        hub: The hub that the command line names.
+        site: The site that it names.
+
+    Raises:
+        SettingsError: The log has several sites or hubs that the settings could mean, or not the one named.
+        LogError: There is no such log, or the database can't be used.
+    """
+    _require_file(settings.database)
+    its_hub, its_site = _choose(settings, hub, site)
+    with Engine(settings.database, site=its_site, hub=its_hub) as engine:
+        yield engine
+
+
+def open_client(settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> AMIEClient:
+    """Return a client for the service that the settings name.
+
+    Args:
+        settings: The settings.
+        sleep: Waits for so many seconds before a call is tried again.
+
+    Raises:
+        SettingsError: They name no site or no key, or have a URL that is none.
+    """
+    site = settings.require("site", "--site")
+    return AMIEClient(site, settings.key(), settings.url or DEFAULT_URL, sleep=sleep)
+
+
+def _require_file(url: str) -> None:
+    """Looking into a log must not make one: an SQLite file has to be there."""
+    database = Database(url)
+    try:
+        path = database.engine.url.database
+        if database.is_sqlite and path and path != ":memory:" and not Path(path).is_file():
+            raise DatabaseUnavailable(
+                f"There is no log at {path}.",
+                hint="Give its URL with --database, such as sqlite:///amie.db; `amie-engine demo` makes one.",
+            )
+    finally:
+        database.close()
+
+
+def _choose(settings: Settings, hub: str | None, site: str | None) -> tuple[str, str]:
+    """The hub and the site in the log that are meant: those that the command line names, else those that the
+    settings name if they are there, else the only ones."""
+    with (
+        Engine(settings.database, site=settings.site or "-", hub=settings.hub) as engine,
+        engine.log.read() as reader,
+    ):
+        there = [(str(row[0]), str(row[1])) for row in reader.cursor.all(_SITES)]
+    found = [pair for pair in there if hub in (None, pair[0]) and site in (None, pair[1])]
+    found = [pair for pair in found if pair[1] == settings.site] or found
+    found = [pair for pair in found if pair[0] == settings.hub] or found
+    if len(found) == 1:
+        return found[0]
+    if not there:
+        return settings.hub, settings.site or "-"
+    names = ", ".join(f"--hub {name[0]} --site {name[1]}" for name in there)
+    if found:
+        raise SettingsError("The log has several sites or hubs.", hint=f"Name one: {names}.")
+    raise SettingsError("The log has nothing of that site and hub.", hint=f"It has: {names}.")

@@ -1,0 +1,47 @@
+"""How commands write: JSON for programs, text that a terminal can show for people."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Any
+
+from rich.markup import escape
+
+from amie_engine.engine.views import as_json
+
+__all__ = ["one_line", "prepare_streams", "print_json", "print_json_line", "printable", "shown"]
+
+
+def prepare_streams() -> None:
+    """Let text that the terminal's encoding has no form for come out as escapes, and not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, in ASCII: it can be read whatever the encoding is."""
+    sys.stdout.write(json.dumps(as_json(value), indent=2) + "\n")
+
+
+def print_json_line(value: Any) -> None:
+    """Print a value as one line of JSON, at once: another program may be waiting for it."""
+    sys.stdout.write(json.dumps(as_json(value)) + "\n")
+    sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """Return foreign text without control characters but line ends: it must not move a terminal's cursor."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
+def one_line(text: str) -> str:
+    """Return foreign text as one printable line."""
+    return " ".join(printable(text).split())
+
+
+def shown(text: str | None) -> str:
+    """Return foreign text for a table: one line, and no mark-up of ours."""
+    return escape(one_line(text or ""))

@@ -1,0 +1,142 @@
+"""What the demo plays on: a service, a fresh log, an example site, and the loop between them."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from amie_engine._resources import folder
+from amie_engine.client import AMIEClient
+from amie_engine.engine import Engine
+from amie_engine.errors import SettingsError
+from amie_engine.sandbox import Sandbox
+from amie_engine.site import Runner, Site
+
+__all__ = ["SITE", "Comparison", "Stage", "agree", "compare", "example_site", "play", "stage"]
+
+SITE = "CAMPUS"
+"""The demo's site."""
+
+_ROUNDS_WITHOUT_NEWS = 5
+_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """All that the demo plays with."""
+
+    hub: Sandbox
+    client: AMIEClient
+    engine: Engine
+    runner: Runner
+
+
+class Comparison(TypedDict):
+    """A transaction as both sides see it; a state is None where that side does not know it."""
+
+    trans_rec_id: str
+    type: str | None
+    service: str | None
+    log: str | None
+
+
+@contextmanager
+def stage(
+    database: str | None = None,
+    seed: int = 0,
+    open_site: Callable[[Path], AbstractContextManager[Site]] | None = None,
+) -> Iterator[Stage]:
+    """Start a service on a free port, open a log, and take both down at the end of the block.
+
+    Args:
+        database: The log's URL; without one, a fresh SQLite file that stays for the user to look into.
+        seed: What people and projects are made up from.
+        open_site: Opens the site, on a path for its own database; the example site where it is not given.
+
+    Raises:
+        SettingsError: The log has transactions of the demo's in it already.
+        LogError: The database can't be used.
+    """
+    from amie_engine.sandbox.server import SandboxServer
+
+    place = Path(tempfile.mkdtemp(prefix="amie-demo-"))
+    url = database or f"sqlite:///{place / 'amie.db'}"
+    hub = Sandbox(SITE, seed=seed, hub="SANDBOX")
+    try:
+        with (
+            Engine(url, site=SITE, hub="sandbox") as engine,
+            SandboxServer(hub) as server,
+            AMIEClient(SITE, hub.api_key, server.url) as client,
+            (open_site or example_site)(place / "campus.db") as site,
+        ):
+            if engine.transactions():
+                raise SettingsError(
+                    "The demo needs a log without sandbox transactions in it.",
+                    hint="Give another --database, or none: then it makes a fresh one.",
+                )
+            yield Stage(hub, client, engine, Runner(engine, client, site))
+    finally:
+        if database is not None:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def play(stage: Stage, scenario: str, on_round: Callable[[], object]) -> None:
+    """Play a scenario until all is done, or nothing moves any more.
+
+    Args:
+        stage: Where.
+        scenario: Its name.
+        on_round: Called after each round.
+    """
+    give_up = time.monotonic() + _SECONDS
+    stage.client.start_scenario(scenario)
+    idle = 0
+    while not stage.hub.idle and idle < _ROUNDS_WITHOUT_NEWS and time.monotonic() < give_up:
+        done = stage.runner.run_once()
+        idle = 0 if done.moved else idle + 1
+        on_round()
+    stage.runner.run_once()  # takes in the hub's last word
+    on_round()
+
+
+def compare(stage: Stage) -> list[Comparison]:
+    """Return every transaction as both sides see it."""
+    ours = {transaction.trans_rec_id: transaction.state for transaction in stage.engine.transactions()}
+    compared = [
+        Comparison(
+            trans_rec_id=str(theirs.trans_rec_id),
+            type=theirs.type,
+            service=theirs.state,
+            log=ours.pop(str(theirs.trans_rec_id), None),
+        )
+        for theirs in stage.hub.transactions()
+    ]
+    return compared + [
+        Comparison(trans_rec_id=name or "?", type=None, service=None, log=state)
+        for name, state in ours.items()
+    ]
+
+
+def agree(compared: Sequence[Comparison]) -> bool:
+    """Whether there are transactions, and every one has completed on both sides."""
+    return bool(compared) and all(row["service"] == row["log"] == "completed" for row in compared)
+
+
+@contextmanager
+def example_site(database: Path) -> Iterator[Site]:
+    """Open the example site that comes with the package, on a database of its own."""
+    examples = str(folder("examples"))
+    if examples not in sys.path:
+        sys.path.insert(0, examples)
+    campus = importlib.import_module("campus.backend")
+    handlers = importlib.import_module("campus.site")
+    with campus.Campus(str(database)) as back_end:
+        yield handlers.build_site(back_end, SITE)

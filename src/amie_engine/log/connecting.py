@@ -1,0 +1,103 @@
+"""From a URL, or from the site's own SQLAlchemy engine, to the engine that the log uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL, Dialect, Engine, QueuePool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from amie_engine.errors import DatabaseUnavailable
+
+__all__ = ["engine_beside", "engine_for_url", "shown_url"]
+
+SQLITE_TIMEOUT = 30.0
+"""Seconds to wait for another process's write on SQLite, unless the URL has a ``timeout``."""
+
+_SECRET_OPTIONS = ("password", "sslpassword")
+
+
+def engine_for_url(url: str) -> Engine:
+    """Return an engine of the log's own.
+
+    Raises:
+        DatabaseUnavailable: It is no URL, or one of a driver that is unknown or not installed.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.drivername in ("postgresql", "postgres"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        _check_backend(parsed.get_backend_name())
+        engine = create_engine(parsed, hide_parameters=True, **_options(parsed))
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise DatabaseUnavailable(
+            f"The driver for this database is not installed ({error}).",
+            hint="For PostgreSQL: pip install 'amie-engine[postgres]'.",
+        ) from None
+    except (ArgumentError, ValueError, TypeError):
+        raise DatabaseUnavailable(
+            "The database's URL can't be read.",
+            hint="Give one such as sqlite:///amie.db or postgresql+psycopg://user@host/name.",
+        ) from None
+    _check_synchronous(engine.dialect)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def engine_beside(engine: Engine) -> Engine:
+    """Return an engine on the connections of a site's own.
+
+    It shares their pool, and so whatever the site sets on a new connection. It does not share what the site
+    listens for on its engine: no transaction of the log's calls the site's code, and none of the site's ours.
+
+    Raises:
+        DatabaseUnavailable: The log can't live in a database of that kind, or not with that driver.
+    """
+    _check_backend(engine.dialect.name)
+    _check_synchronous(engine.dialect)
+    return Engine(engine.pool, engine.dialect, engine.url, hide_parameters=True)
+
+
+def shown_url(url: URL) -> str:
+    """Return a URL for people to read: without its password."""
+    return url.difference_update_query(_SECRET_OPTIONS).render_as_string(hide_password=True)
+
+
+def _check_backend(name: str) -> None:
+    if name not in ("sqlite", "postgresql"):
+        raise DatabaseUnavailable(
+            f"The log can't live in a {name} database.",
+            hint="Use SQLite (sqlite:///amie.db) or PostgreSQL (postgresql+psycopg://...).",
+        )
+
+
+def _check_synchronous(dialect: Dialect) -> None:
+    if dialect.is_async:
+        raise DatabaseUnavailable(
+            f"The log can't use the asynchronous driver {dialect.driver}.",
+            hint="Use sqlite:/// or postgresql+psycopg:// for the log; another engine may use the other.",
+        )
+
+
+def _options(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() == "postgresql":
+        return {"pool_pre_ping": True}  # a server that was restarted costs no failed call
+    arguments: dict[str, Any] = {} if "timeout" in url.query else {"timeout": SQLITE_TIMEOUT}
+    # The log ends every transaction before it hands a connection back.
+    options: dict[str, Any] = {"connect_args": arguments, "pool_reset_on_return": None}
+    if not _in_memory(url):
+        return options
+    # A database in memory is its connection: there is one, for one thread at a time.
+    arguments["check_same_thread"] = False
+    return options | {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
+
+
+def _in_memory(url: URL) -> bool:
+    name = url.database or ":memory:"
+    return name in (":memory:", "file::memory:") or url.query.get("mode") == "memory"
+
+
+def _prepare_sqlite(driver: Any, _record: Any) -> None:
+    driver.isolation_level = None  # the log begins its transactions itself
+    driver.execute("PRAGMA synchronous=FULL")

@@ -1,0 +1,127 @@
+"""The story of a transaction, and the lists that an operator looks at."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from datetime import timedelta
+
+import amie_engine
+from amie_engine import Engine
+from amie_engine.engine.views import as_json
+from amie_engine.errors import ReplyIncomplete
+from amie_engine.log.events import EventType
+from tests.engine.playing import Clock, attempt, complete_project, dpc, filled, inform, rpc, send
+
+
+def test_a_story_tells_who_did_what_in_order(engine: Engine) -> None:
+    complete_project(engine)
+    story = engine.history(1)
+    assert (story.trans_rec_id, story.type, story.state) == ("1", "request_project_create", "completed")
+    assert [(entry.who, entry.event, entry.state) for entry in story.entries] == [
+        ("hub", "packet_received", "requested"),
+        ("site", "packet_decided", "requested"),
+        ("site", "packet_attempted", "requested"),
+        ("site", "packet_confirmed", "notified"),
+        ("hub", "packet_received", "confirmed"),
+        ("site", "packet_decided", "confirmed"),
+        ("site", "packet_attempted", "confirmed"),
+        ("site", "packet_confirmed", "completed"),
+    ]
+    assert [entry.time for entry in story.entries] == sorted(entry.time for entry in story.entries)
+    assert all(entry.sentence.endswith(".") for entry in story.entries)
+
+
+def test_documents_are_told_only_where_they_are_asked_for(engine: Engine) -> None:
+    engine.receive(rpc(body={"PiLastName": "Zzyzx"}))
+    assert "Zzyzx" not in str(as_json(engine.history(1)))
+    told = engine.history(1, documents=True).entries[0].document
+    assert told["body"]["PiLastName"] == "Zzyzx"
+
+
+def test_every_kind_of_event_has_its_sentence(engine: Engine, clock: Clock) -> None:
+    engine.receive(rpc(trans=1))
+    engine.receive(rpc(trans=1, rec=20))
+    engine.receive(rpc(trans=1, body={"Abstract": "other"}))
+    engine.receive(dpc(trans=1))
+    [row] = engine.work.ready()
+    engine.work.defer(row, until=clock.now + timedelta(hours=1), reason="waits for approval", actor="h")
+    error = ValueError("secret")
+    engine.work.failed(row, error, retry_at=clock.now, details="secret", actor="handler h")
+    engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex"))
+    engine.outbox.reject(attempt(engine), code="service-validation", message="secret")
+    engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex"))
+    send(engine)
+    engine.fail(1, "why")
+    send(engine)
+    engine.receive(inform(trans=1))
+    engine.receive(rpc(trans=2, rec=200))
+    clock.forward(days=40)
+    engine.confirm_deadline(2, actor="operator")
+    stories = [engine.history(1), engine.history(2)]
+    told = {entry.event for story in stories for entry in story.entries}
+    elsewhere = {EventType.PACKET_QUARANTINED, EventType.PACKET_RELEASED, EventType.PACKET_ADOPTED}
+    assert told >= {str(event) for event in EventType if event not in elsewhere}
+    assert "secret" not in str([as_json(story) for story in stories])
+
+
+def test_the_list_tells_turn_deadline_and_what_needs_a_person(engine: Engine) -> None:
+    engine.receive(rpc(packet_timestamp="2026-01-15T12:00:00.000Z"))
+    [listed] = engine.transactions()
+    assert (listed.type, listed.grant_number, listed.state) == (
+        "request_project_create",
+        "AST040002",
+        "requested",
+    )
+    assert (listed.turn, listed.due, listed.sending) == ("site", ("notify_project_create",), False)
+    assert listed.deadline is not None
+    engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex"))
+    assert engine.transactions()[0].sending
+    assert engine.transactions(open_only=True) == engine.transactions()
+
+
+def test_work_that_failed_waits_and_says_why(engine: Engine, clock: Clock) -> None:
+    engine.receive(rpc())
+    [row] = engine.work.ready()
+    retry_at = clock.now + timedelta(minutes=5)
+    engine.work.failed(row, KeyError("x"), retry_at=retry_at, details="...", actor="handler h")
+    assert engine.work.ready() == []
+    assert engine.transactions()[0].problem == "KeyError"
+    clock.forward(minutes=6)
+    [again] = engine.work.ready()
+    assert again.attempts == 1
+
+
+def test_the_public_names_and_their_docstrings() -> None:
+    assert sorted(amie_engine.__all__) == [
+        "AMIEClient",
+        "AMIEEngineError",
+        "AMIERequestError",
+        "Due",
+        "Engine",
+        "Handle",
+        "Outcome",
+        "OutcomeKind",
+        "Packet",
+        "PacketInvalidData",
+        "PacketInvalidType",
+        "PacketList",
+        "QuarantinedItem",
+        "Runner",
+        "Site",
+        "Transaction",
+        "TransactionSummary",
+        "Work",
+        "__version__",
+    ]
+    for name in amie_engine.__all__:
+        item = getattr(amie_engine, name)
+        assert isinstance(item, str) or inspect.getdoc(item)
+    for name, method in inspect.getmembers(Engine, inspect.isfunction):
+        assert name.startswith("_") or inspect.getdoc(method), name
+
+
+def test_errors_survive_a_task_queue() -> None:
+    error = ReplyIncomplete("It lacks A.", missing=("A",))
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 # our own
+    assert (str(again), again.missing, again.code) == (str(error), ("A",), "reply-incomplete")

@@ -1,0 +1,183 @@
+"""A log with a bit of everything in it: what a site and its hub do to one, through the public engine."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from amie_engine.engine import Engine
+from amie_engine.packet import NotifyUserModify
+
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+
+
+class Clock:
+    """A clock that stands still until it is set or moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 20, 9, 30, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **delta: float) -> None:
+        """Move the clock; backwards too."""
+        self.now += timedelta(**delta)
+
+
+def sample(name: str, *, transaction: int | None = None, packet: int | None = None) -> dict[str, Any]:
+    """Return a sample packet, in another transaction and under another record id where they are given."""
+    document: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
+    if transaction is not None:
+        document["header"] |= {"trans_rec_id": transaction, "transaction_id": transaction}
+    if packet is not None:
+        document["header"]["packet_rec_id"] = packet
+    return document
+
+
+def project_request(number: int, **body: Any) -> dict[str, Any]:
+    """A request for a project of its own: grant, record and transaction carry the number."""
+    document = sample("spec/request_project_create", transaction=50_000 + number, packet=70_000 + number)
+    document["body"] |= {"GrantNumber": f"PHY{number:06}", "RecordID": f"record-{number}", **body}
+    del document["body"]["ProjectID"]
+    return document
+
+
+def send(engine: Engine, *, answered: bool = True) -> None:
+    """Attempt what is in the outbox; the service accepts it and gives no ids."""
+    for outgoing in engine.outbox.open():
+        engine.outbox.attempt(outgoing)
+        if answered:
+            engine.outbox.confirm(outgoing)
+
+
+def answer(engine: Engine, trans_rec_id: int, **body: Any) -> None:
+    """Reply with the draft and what the site adds to it."""
+    due = engine.expected_reply(trans_rec_id)
+    assert due.packet is not None
+    for name, value in body.items():
+        setattr(due.packet, name, value)
+    engine.reply(trans_rec_id, due.packet)
+
+
+def whole_project(engine: Engine, clock: Clock, number: int) -> None:
+    """A project from its request to the end of its transaction: RPC, NPC, DPC, ITC."""
+    transaction = 50_000 + number
+    engine.receive(project_request(number))
+    clock.forward(minutes=3)
+    answer(
+        engine, transaction, ProjectID=f"project-{number}", PiPersonID=f"u{number}", PiRemoteSiteLogin="robin"
+    )
+    send(engine)
+    clock.forward(minutes=3)
+    data = sample("spec/data_project_create", transaction=transaction, packet=80_000 + number)
+    data["body"] |= {"ProjectID": f"project-{number}", "PersonID": f"u{number}"}
+    engine.receive(data)
+    answer(engine, transaction)
+    send(engine)
+    clock.forward(minutes=3)
+
+
+def play(engine: Engine, clock: Clock) -> None:
+    """Do a bit of everything: every outcome of receiving, every event of the outbox and of the work."""
+    whole_project(engine, clock, 1)
+    whole_project(engine, clock, 2)
+    _samples(engine, clock)
+    _trouble(engine, clock)
+    _accounts(engine, clock)
+    _own_transactions(engine, clock)
+
+
+def _samples(engine: Engine, clock: Clock) -> None:
+    for folder in ("spec", "edge"):
+        for path in sorted((SAMPLES / folder).glob("*.json")):
+            engine.receive(path.read_bytes())
+            clock.forward(seconds=1)
+    for bad in (b"\xff", '{"a": NaN}', "[]", {"type": "no_such_type", "header": {}, "body": {}}):
+        engine.receive(bad)
+        clock.forward(seconds=1)
+
+
+def _trouble(engine: Engine, clock: Clock) -> None:
+    """Duplicates, conflicts, packets too early, rejected replies, handlers that wait or fail, failures."""
+    request = project_request(10)
+    engine.receive(request)
+    again = deepcopy(request)
+    again["header"]["packet_rec_id"] = 71_010
+    engine.receive(again)
+    other = deepcopy(request)
+    other["body"]["PfosNumber"] = "999"
+    engine.receive(other)
+    early = sample("spec/data_project_create", transaction=50_010, packet=80_010)
+    engine.receive(early)
+    [row] = [row for row in engine.work.open() if row.trans_rec_id == "50010"]
+    engine.work.defer(row, until=clock() + timedelta(hours=1), reason="maintenance", actor="test")
+    engine.work.failed(
+        row, RuntimeError("x"), retry_at=clock() + timedelta(hours=2), details="x", actor="test"
+    )
+    answer(engine, 50_010, ProjectID="project-10", PiPersonID="u10", PiRemoteSiteLogin="robin")
+    [outgoing] = [entry for entry in engine.outbox.open() if entry.trans_rec_id == "50010"]
+    engine.outbox.attempt(outgoing)
+    engine.outbox.reject(outgoing, code="service-validation", message="no")
+    answer(engine, 50_010, ProjectID="project-10", PiPersonID="u10", PiRemoteSiteLogin="robin")
+    send(engine)
+    engine.receive(project_request(13))
+    answer(engine, 50_013, ProjectID="project-13", PiPersonID="u13", PiRemoteSiteLogin="robin")
+    send(engine, answered=False)
+    engine.receive(sample("spec/data_project_create", transaction=50_013, packet=80_013))
+    engine.receive(project_request(11))
+    engine.fail(50_011, "the grant is unknown")
+    send(engine)
+    engine.receive(project_request(12))
+    clock.forward(days=400)
+    engine.confirm_deadline(50_012, actor="operator")
+    _released(engine)
+
+
+def _released(engine: Engine) -> None:
+    """A history that lacks its beginning is in quarantine, until the beginning comes after all."""
+    data = sample("spec/data_project_create", transaction=50_014, packet=80_014)
+    [outcome] = engine.adopt({"DATA": [data]})
+    assert outcome.quarantine_id is not None
+    engine.receive(project_request(14))
+    answer(engine, 50_014, ProjectID="project-14", PiPersonID="u14", PiRemoteSiteLogin="robin")
+    send(engine)
+    engine.release(outcome.quarantine_id)
+
+
+def _accounts(engine: Engine, clock: Clock) -> None:
+    """An account on the first project, the project's end and its new beginning, and a merge of persons."""
+    request = sample("spec/request_account_create", transaction=60_001, packet=90_001)
+    request["body"] |= {"GrantNumber": "PHY000001", "UserGlobalID": "g-2"}
+    request["body"].pop("ProjectID", None)
+    engine.receive(request)
+    answer(engine, 60_001, ProjectID="project-1", UserPersonID="u77", UserRemoteSiteLogin="sam")
+    send(engine)
+    for number, name in enumerate(("request_project_inactivate", "request_project_reactivate"), 2):
+        packet = sample(f"spec/{name}", transaction=60_000 + number, packet=90_000 + number)
+        packet["body"]["ProjectID"] = "project-1"
+        engine.receive(packet)
+        answer(engine, 60_000 + number)
+        send(engine)
+        clock.forward(minutes=1)
+    merge = sample("spec/request_person_merge", transaction=60_004, packet=90_004)
+    merge["body"] |= {"KeepPersonID": "u1", "DeletePersonID": "u77"}
+    engine.receive(merge)
+    answer(engine, 60_004)
+    send(engine)
+
+
+def _own_transactions(engine: Engine, clock: Clock) -> None:
+    packet = NotifyUserModify.from_dict(sample("spec/notify_user_modify.add"))
+    fresh = NotifyUserModify(**packet.as_dict()["body"])
+    engine.start(fresh)
+    send(engine, answered=False)
+    listed = sample("spec/notify_user_modify.add", transaction=61_000, packet=91_000)
+    listed["body"] = fresh.as_dict()["body"]
+    listed["header"]["outgoing_flag"] = 0
+    engine.receive(listed)
+    clock.forward(minutes=1)
+    engine.receive(sample("spec/inform_transaction_complete.success.in", transaction=61_000, packet=91_001))

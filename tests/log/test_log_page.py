@@ -1,0 +1,49 @@
+"""docs/log.md tells of every table and column that there is, and its code is right."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amie_engine.engine import Engine
+from amie_engine.log.events import EventType
+from amie_engine.log.schema import VERSION_TABLE, metadata
+from tests.log.chain_check import COLUMNS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "log.md").read_text(encoding="utf-8")
+CODE_NAMES = set(re.findall(r"`([a-z_0-9]+)`", PAGE))
+
+
+@pytest.mark.parametrize("table", [*metadata.tables])
+def test_every_table_and_column_is_told_of(table: str) -> None:
+    assert table in CODE_NAMES
+    assert CODE_NAMES.issuperset({column.name for column in metadata.tables[table].columns} - {"id"})
+
+
+def test_no_table_is_told_of_that_there_is_not() -> None:
+    assert {name for name in CODE_NAMES if name.startswith("amie_")} == {
+        *metadata.tables,
+        VERSION_TABLE,
+        "amie_",
+    }
+
+
+def test_every_event_is_told_of() -> None:
+    assert set(EventType) <= CODE_NAMES
+
+
+def test_the_code_that_verifies_the_chain_does(busy: Engine, bare: Callable[[], sqlite3.Connection]) -> None:
+    names: dict[str, Any] = {}
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(code, names)  # noqa: S102 # the page's own
+    rows = bare().execute(f"SELECT {', '.join(COLUMNS)} FROM amie_events ORDER BY position").fetchall()
+    assert len(rows) > 100
+    previous = ""
+    for row in rows:
+        assert names["link"](previous, row) == row[-1]
+        previous = row[-1]

@@ -1,0 +1,309 @@
+"""One logical reply, ever: after an outcome that is not known, the site looks before it sends again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amie_engine import OutcomeKind, Packet
+from amie_engine.packet import NotifyPersonIDs, NotifyUserModify
+from tests.site.site_world import (
+    AFTER,
+    BEFORE,
+    HTML,
+    UNKNOWN_FAULT,
+    Clock,
+    Fault,
+    FlakyService,
+    World,
+    database_in,
+)
+
+RPC, NPC = "request_project_create", "notify_project_create"
+
+UNKNOWN: list[Fault] = [BEFORE, AFTER, UNKNOWN_FAULT, HTML]
+
+
+def _posts(service: FlakyService) -> int:
+    return sum(method == "POST" and "/packets/" in path for method, path in service.calls)
+
+
+@pytest.mark.parametrize("fault", UNKNOWN)
+def test_a_reply_whose_outcome_is_unknown_arrives_exactly_once(
+    flaky_world: World, service: FlakyService, clock: Clock, fault: Fault
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.fail("POST", fault)
+    runner.run_once()
+    acted = len(flaky_world.replies(NPC))
+    assert acted == (1 if fault == AFTER else 0)
+    assert _posts(service) == 1
+
+    clock.advance(seconds=29)
+    runner.send_once()
+    assert _posts(service) == 1  # it is too early even to look
+
+    clock.advance(seconds=1)
+    runner.send_once()
+    assert _posts(service) == (1 if acted else 2)
+    assert len(flaky_world.replies(NPC)) == 1
+
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.replies(NPC)) == 1
+    story = flaky_world.engine.history(flaky_world.sandbox.transactions()[0].trans_rec_id)
+    decided = [entry for entry in story.entries if entry.event == "packet_decided"]
+    assert [entry.packet_type for entry in decided] == [NPC, "inform_transaction_complete"]
+
+
+def test_what_the_hub_answers_proves_that_the_reply_has_arrived(
+    flaky_world: World, service: FlakyService
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.fail("POST", AFTER)
+    runner.run_once()
+    done = runner.run_once()  # at once: the data packet is listed
+    assert done.received[OutcomeKind.ACCEPTED] == 1
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.replies(NPC)) == 1
+    assert _posts(service) == 2
+
+
+def test_looking_that_fails_sends_nothing(flaky_world: World, service: FlakyService, clock: Clock) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    runner.poll_once()
+    runner.work_once()
+    service.fail("POST", BEFORE)
+    assert _sent(runner) == 0
+    service.down = True
+    for _ in range(3):
+        clock.advance(hours=1)
+        assert _sent(runner) == 0
+    service.down = False
+    assert _posts(service) == 1
+    assert _sent(runner) == 1
+
+
+def _sent(runner: Any) -> int:
+    return int(runner._sender.send_once().arrived)
+
+
+def test_the_looks_come_at_growing_intervals(flaky_world: World, service: FlakyService, clock: Clock) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.fail("POST", *[UNKNOWN_FAULT] * 8)
+    runner.run_once()
+    pauses = []
+    for attempt in range(1, 8):
+        seconds = 0
+        while _posts(service) == attempt:
+            clock.advance(seconds=30)
+            seconds += 30
+            _sent(runner)
+        pauses.append(seconds)
+    assert pauses == [30, 60, 120, 240, 480, 960, 1800]
+
+
+@pytest.mark.parametrize("fault", UNKNOWN)
+def test_a_restart_after_an_attempt_looks_before_it_sends(
+    flaky_world: World, service: FlakyService, tmp_path: Path, fault: Fault
+) -> None:
+    flaky_world.database = database_in(tmp_path)
+    flaky_world.restart()
+    flaky_world.client.start_scenario("request_person_merge")
+    service.fail("POST", fault, fault)
+    flaky_world.runner().run_once()
+    flaky_world.restart()
+    flaky_world.run_to_the_end(minutes=1)
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.replies(NPC)) == 2
+
+
+def test_a_crash_between_the_note_and_the_post_sends_it_after_looking(
+    flaky_world: World, service: FlakyService, clock: Clock, tmp_path: Path
+) -> None:
+    flaky_world.database = database_in(tmp_path)
+    flaky_world.restart()
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    runner.poll_once()
+    runner.work_once()
+    [outgoing] = flaky_world.engine.outbox.open()
+    flaky_world.engine.outbox.attempt(outgoing)  # and here the process ends
+    flaky_world.restart()
+    clock.advance(seconds=30)
+    runner = flaky_world.runner()
+    assert _sent(runner) == 1
+    assert [method for method, path in service.calls[-2:]] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize("looks_first", [True, False])
+@pytest.mark.parametrize("fault", UNKNOWN)
+def test_a_transaction_of_the_sites_own_is_begun_once(
+    flaky_world: World, service: FlakyService, clock: Clock, fault: Fault, looks_first: bool
+) -> None:
+    ids: Any = NotifyPersonIDs(PersonID="u1001", PrimaryPersonID="u1001", PersonIDList=["u1001"])
+    handle = flaky_world.engine.start(ids)
+    runner = flaky_world.runner()
+    service.fail("POST", fault)
+    runner.run_once()
+    clock.advance(seconds=30)
+    _sent(runner) if looks_first else runner.poll_once()
+    assert (flaky_world.engine.history(handle.stream).trans_rec_id is not None) == (
+        looks_first or fault == AFTER
+    )
+
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.sandbox.transactions()) == 1
+    [started] = flaky_world.engine.transactions()
+    assert started.stream == handle.stream
+
+
+# A refusal is the service's last word
+
+
+def _refuse(status: int, body: bytes = b'{"message": "GrantNumber of Robin Example"}') -> Fault:
+    return (status, body, "application/json")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "service-validation"),
+        (404, "service-not-found"),
+        (409, "service-conflict"),
+        (413, "service-error"),
+        (422, "service-validation"),
+    ],
+)
+def test_a_refused_reply_is_shown_and_mended_by_a_new_one(
+    flaky_world: World,
+    service: FlakyService,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    code: str,
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.fail("POST", _refuse(status))
+    runner.run_once()
+    clock.advance(hours=3)
+    runner.run_once()
+
+    assert _posts(service) == 1  # it is not sent again
+    [shown] = flaky_world.engine.transactions()
+    assert shown.problem == f"notify_project_create rejected: {code}"
+    assert "Robin Example" not in caplog.text
+    assert "was refused" in caplog.text
+    story = flaky_world.engine.history(shown.stream, documents=True)
+    assert "GrantNumber of Robin Example" in story.entries[-1].document["message"]
+
+    due = flaky_world.engine.expected_reply(shown.stream)
+    reply: Any = due.packet
+    reply.ProjectID, reply.PiPersonID, reply.PiRemoteSiteLogin = "p1", "u1", "robin"
+    flaky_world.engine.reply(shown.stream, reply)
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    assert flaky_world.engine.transactions()[0].problem is None
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 408, 413])
+def test_a_proxys_page_refuses_nothing_for_good(
+    flaky_world: World, service: FlakyService, clock: Clock, status: int
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.fail("POST", (status, b"<html>Not here</html>", "text/html"))
+    assert len(runner.run_once().errors) == 1
+    clock.advance(minutes=1)
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+
+
+def test_a_conflict_because_the_first_attempt_had_arrived_is_no_refusal(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    runner.poll_once()
+    runner.work_once()
+    [outgoing] = flaky_world.engine.outbox.open()
+    packet = flaky_world.engine.outbox.attempt(outgoing)
+    assert packet is not None
+    empty: Fault = _of_the_transaction(flaky_world)
+    flaky_world.client.send_packet(packet)
+    clock.advance(minutes=1)
+    service.fail("GET", empty)  # a look that is behind: the packet is not there yet
+
+    assert _sent(runner) == 1
+    assert flaky_world.engine.transactions()[0].problem is None
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.replies(NPC)) == 1
+
+
+def _of_the_transaction(world: World) -> Fault:
+    import json
+
+    [one] = world.sandbox.transactions()
+    document = {"message": None, "result": world.sandbox.transaction(one.trans_rec_id)}
+    return (200, json.dumps(document).encode(), "application/json")
+
+
+# Failing a transaction at the service
+
+
+def test_setting_a_transaction_failed_is_a_call_of_its_own_that_may_be_repeated(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    runner.run_once()  # the reply has gone out
+    [one] = flaky_world.sandbox.transactions()
+    flaky_world.engine.fail(one.trans_rec_id, "The disk is full.")
+    service.fail("PUT", AFTER, AFTER)
+    broken = runner.run_once()
+    assert [error.code for error in broken.errors] == ["service-unreachable"]
+    assert flaky_world.sandbox.transactions()[0].state == "failed"
+
+    clock.advance(minutes=1)
+    assert _sent(runner) == 1
+    assert flaky_world.states() == {str(one.trans_rec_id): "failed"}
+    assert flaky_world.engine.outbox.open() == []
+
+
+def test_a_handler_that_fails_a_transaction_ends_it_on_both_sides(flaky_world: World) -> None:
+    from tests.site.site_world import handling
+
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner(handling(RPC, lambda packet, work: work.fail("No such machine here.")))
+    runner.run_once()
+    [one] = flaky_world.sandbox.transactions()
+    assert one.state == "failed"
+    assert flaky_world.states() == {str(one.trans_rec_id): "failed"}
+
+
+def test_two_starts_with_the_same_content_are_two_transactions(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    def modify() -> Packet:
+        return NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"])
+
+    flaky_world.engine.start(modify())
+    flaky_world.engine.start(modify())
+    runner = flaky_world.runner()
+    service.fail("POST", AFTER, AFTER)
+    for _ in range(4):
+        runner.run_once()
+        clock.advance(minutes=5)
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.sandbox.transactions()) == 2

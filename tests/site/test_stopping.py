@@ -1,0 +1,169 @@
+"""Stopping: what is under way is finished, and nothing is waited for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from amie_engine import Runner, Work
+from amie_engine.site import Round
+from amie_engine.site.stopping import stopping_on_signals
+from tests.site.site_world import NO_KEY, FlakyService, World, handling
+
+TWO, RPC = "request_project_reactivate", "request_project_create"
+ENOUGH = 20.0
+"""Seconds after which a test that waits has failed; it takes a fraction of one."""
+
+
+def _patient(runner: Runner) -> Runner:
+    runner.interval = 3600.0
+    return runner
+
+
+def test_the_loop_ends_at_once_while_it_waits(world: World) -> None:
+    stop, first_round = threading.Event(), threading.Event()
+    rounds: list[Round] = []
+
+    def on_round(done: Round) -> None:
+        rounds.append(done)
+        first_round.set()
+
+    loop = threading.Thread(target=_patient(world.runner()).run, args=(stop,), kwargs={"on_round": on_round})
+    loop.start()
+    assert first_round.wait(ENOUGH)
+    began = time.monotonic()
+    stop.set()
+    loop.join(ENOUGH)
+    assert not loop.is_alive()
+    assert time.monotonic() - began < ENOUGH
+    assert len(rounds) == 1
+
+
+def test_the_loop_runs_at_once_again_as_long_as_anything_moves(world: World) -> None:
+    stop = threading.Event()
+    world.client.start_scenario(TWO)
+
+    def on_round(done: Round) -> None:
+        if world.sandbox.idle and not done.moved:
+            stop.set()
+
+    _patient(world.runner()).run(stop, on_round=on_round)  # an hour, if it waited once
+    world.assert_all_completed()
+
+
+def test_the_loop_waits_after_an_error_though_something_moved(
+    flaky_world: World, service: FlakyService
+) -> None:
+    world = flaky_world
+    waited: list[float] = []
+
+    class Watched(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout or 0)
+            self.set()
+            return True
+
+    world.client.start_scenario(RPC)
+    runner = world.runner()
+    runner.poll_once()
+    service.fail("GET", NO_KEY)
+    runner.run(Watched())
+    assert world.replies("notify_project_create")
+    assert waited == [runner.interval]
+
+
+def test_a_handler_at_work_is_finished_its_reply_sent_and_no_other_called(world: World) -> None:
+    stop, at_work, go_on = threading.Event(), threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def handler(packet: Any, work: Work) -> Any:
+        calls.append(work.trans_rec_id)
+        at_work.set()
+        assert go_on.wait(ENOUGH)
+        return work.fail("no")
+
+    world.client.start_scenario(TWO)
+    loop = threading.Thread(target=_patient(world.runner(handling(RPC, handler))).run, args=(stop,))
+    loop.start()
+    assert at_work.wait(ENOUGH)
+    stop.set()
+    go_on.set()
+    loop.join(ENOUGH)
+
+    assert not loop.is_alive()
+    assert len(calls) == 1
+    states = {str(one.trans_rec_id): one.state for one in world.sandbox.transactions()}
+    assert states.pop(calls[0]) == "failed"
+    assert set(states.values()) == {"in-progress"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_loop_after_the_round_and_the_handlers_before_are_back(
+    world: World, number: signal.Signals
+) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    rounds: list[Round] = []
+
+    def on_round(done: Round) -> None:
+        rounds.append(done)
+        os.kill(os.getpid(), number)
+
+    _patient(world.runner()).run(on_round=on_round)
+    assert len(rounds) == 1
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_signal_while_a_handler_is_at_work_does_not_cut_it_off(world: World) -> None:
+    def handler(packet: Any, work: Work) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return work.fail("no")
+
+    world.client.start_scenario(RPC)
+    rounds: list[Round] = []
+    _patient(world.runner(handling(RPC, handler))).run(on_round=rounds.append)
+    assert rounds[0].sent == 1
+    assert [one.state for one in world.sandbox.transactions()] == ["failed"]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 60.0])
+def test_ctrl_c_again_after_a_moment_does_not_wait(seconds: float) -> None:
+    stop = threading.Event()
+    with stopping_on_signals(stop, stopwatch=iter([0.0, seconds]).__next__):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.wait(ENOUGH)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_one_key_press_that_arrives_twice_is_one(world: World) -> None:
+    """A terminal sends it to all its processes, and a wrapper passes it on once more."""
+
+    def handler(packet: Any, work: Work) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return work.fail("no")
+
+    world.client.start_scenario(RPC)
+    _patient(world.runner(handling(RPC, handler))).run()
+    assert [one.state for one in world.sandbox.transactions()] == ["failed"]
+
+
+def test_elsewhere_than_in_the_main_thread_signals_stay_as_they_are(world: World) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen: list[Any] = []
+    stop = threading.Event()
+
+    def on_round(done: Round) -> None:
+        seen.append(signal.getsignal(signal.SIGTERM))
+        stop.set()
+
+    loop = threading.Thread(target=world.runner().run, args=(stop,), kwargs={"on_round": on_round})
+    loop.start()
+    loop.join(ENOUGH)
+    assert seen == [before]

@@ -1,0 +1,346 @@
+"""Calling handlers: whatever one of them does, it is on record, and the others go on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from amie_engine import Engine, Packet, Site, Work
+from amie_engine.errors import DatabaseUnavailable
+from amie_engine.site.worker import Worked, Worker
+from tests.site.site_packets import request
+from tests.site.site_world import NAME, PERSONAL, Clock, fresh_database, tiny_site
+
+RPC, RUM = "request_project_create", "request_user_modify"
+MODIFY = f"{RUM}.replace"
+
+
+@pytest.fixture
+def engine(clock: Clock) -> Iterator[Engine]:
+    database = fresh_database()
+    yield Engine(database, site=NAME, hub="sandbox", clock=clock)
+    database.dispose()
+
+
+def _worker(engine: Engine, handler: Callable[[Any, Work], Any] | None = None, kind: str = RPC) -> Worker:
+    """A worker whose site has one handler of its own, and none for other requests."""
+    site = Site(NAME)
+    if handler is not None:
+        site.handles(kind)(handler)
+    return Worker(engine, site, jitter=lambda: 1.0, stopwatch=iter(range(1000)).__next__)
+
+
+def _problem(engine: Engine, trans_rec_id: str = "5001") -> str | None:
+    return next(one.problem for one in engine.transactions() if one.trans_rec_id == trans_rec_id)
+
+
+def _events(engine: Engine, trans_rec_id: str = "5001") -> list[str]:
+    return [entry.event for entry in engine.history(trans_rec_id).entries]
+
+
+def test_a_reply_is_decided_with_who_made_it_and_how_long_it_took(engine: Engine) -> None:
+    engine.receive(request())
+    worker = Worker(engine, tiny_site(), stopwatch=iter([10.0, 12.5]).__next__)
+
+    assert worker.work_once()[Worked.REPLIED] == 1
+
+    decided = engine.history("5001").entries[-1]
+    assert decided.actor == "handler create_project"
+    assert decided.facts["work"] == {"handler": "create_project", "milliseconds": 2500, "attempt": 1}
+    assert engine.work.open() == []
+    assert sum(worker.work_once().values()) == 0
+
+
+def test_a_handler_is_given_the_packet_the_draft_the_request_and_a_stable_key(engine: Engine) -> None:
+    seen: list[tuple[Any, Work]] = []
+
+    def handler(packet: Any, work: Work) -> Any:
+        seen.append((packet, work))
+        raise RuntimeError
+
+    engine.receive(request(PfosNumber=None))
+    worker = _worker(engine, handler)
+    worker.work_once()
+    engine.now.advance(hours=1)  # type: ignore[attr-defined] # the test's clock
+    worker.work_once()
+
+    (packet, first), (_, second) = seen
+    reply: Any = first.reply
+    assert packet.GrantNumber == "AST040002"
+    assert (reply.packet_type, reply.GrantNumber) == ("notify_project_create", "AST040002")
+    assert first.request.packet_rec_id == 7001
+    assert first.trans_rec_id == "5001"
+    assert first.key == second.key == "sandbox/NCSA/7001"
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert first.anomalies == ("missing-item:PfosNumber",)
+
+
+def test_a_data_packets_handler_sees_the_request_that_names_the_resource(engine: Engine) -> None:
+    seen: list[Any] = []
+    site = tiny_site()
+
+    @site.handles("data_project_create")
+    def confirm(packet: Any, work: Work) -> Packet:
+        seen.extend([packet, work.request])
+        return work.fail("We can't add this DN.")
+
+    engine.receive(request())
+    worker = Worker(engine, site)
+    worker.work_once()
+    [outgoing] = engine.outbox.open()
+    engine.outbox.attempt(outgoing)
+    data = request(packet_type="data_project_create")
+    data["header"] |= {"packet_rec_id": 7100, "packet_id": 2}
+    engine.receive(data)
+
+    assert worker.work_once()[Worked.REPLIED] == 1
+    assert [packet.packet_type for packet in seen] == ["data_project_create", RPC]
+    assert seen[1].ResourceList == ["hc.ncsa.xsede"]
+    [failure] = engine.outbox.open()
+    assert failure.answers == "7100"
+
+
+class _Home(Exception):
+    """A site's own exception, whose text is nobody's business."""
+
+    def __str__(self) -> str:
+        return f"no home folder for {PERSONAL}"
+
+
+class _Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("not even its text can be had")
+
+
+def _raises(error: Exception) -> Callable[[Any, Work], Any]:
+    def handler(packet: Any, work: Work) -> Any:
+        raise error
+
+    return handler
+
+
+def _returns(value: Any) -> Callable[[Any, Work], Any]:
+    return lambda packet, work: value
+
+
+def _incomplete(packet: Any, work: Work) -> Packet:
+    return work.reply  # ProjectID and the PI's id and login are the site's to say
+
+
+def _wrong_type(packet: Any, work: Work) -> Packet:
+    return Packet.from_dict(request(9, "notify_account_inactivate.reply")).reply_with_failure()
+
+
+def _for_another(packet: Any, work: Work) -> Packet:
+    return packet.reply_packet(packet_type="notify_project_inactivate", force=True)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("handler", "name"),
+    [
+        (_raises(_Home()), "_Home"),
+        (_raises(_Unprintable()), "_Unprintable"),
+        (_raises(KeyError(PERSONAL)), "KeyError"),
+        (_raises(RecursionError()), "RecursionError"),
+        (_returns(None), "HandlerReturnedNothing"),
+        (_returns(PERSONAL), "HandlerReturnedNothing"),
+        (_incomplete, "ReplyIncomplete"),
+        (_for_another, "ReplyNotDue"),
+        (_wrong_type, "ReplyNotDue"),
+        (lambda packet, work: work.fail(""), "HandlerInvalid"),
+    ],
+)
+def test_whatever_goes_wrong_in_a_handler_is_on_record_and_the_others_go_on(
+    engine: Engine, caplog: pytest.LogCaptureFixture, handler: Callable[[Any, Work], Any], name: str
+) -> None:
+    for number in (1, 2):
+        engine.receive(request(number, GrantNumber=f"G{number}"))
+    engine.receive(request(3, MODIFY))
+    site = Site(NAME)
+    site.handles(RPC)(handler)
+    site.handles(RUM)(lambda packet, work: work.reply)
+    worker = Worker(engine, site, jitter=lambda: 1.0)
+
+    with caplog.at_level(logging.DEBUG):
+        counts = worker.work_once()
+
+    assert counts[Worked.FAILED] == 2
+    assert counts[Worked.REPLIED] == 1
+    assert _problem(engine) == _problem(engine, "5002") == name
+    failed = engine.history("5001", documents=True).entries[-1]
+    assert failed.facts["error"] == name
+    assert f"The handler raised {name} at attempt 1" in failed.sentence
+    assert name in failed.document["details"]
+    assert "Traceback" in failed.document["details"]
+    plain = json.dumps([entry.facts for entry in engine.history("5001").entries])
+    assert PERSONAL not in plain
+    assert PERSONAL not in caplog.text
+    assert f"raised {name} for packet 7001 of transaction 5001" in caplog.text
+
+
+def test_the_log_says_what_an_incomplete_reply_lacks(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.receive(request())
+    _worker(engine, _incomplete).work_once()
+    assert "lacks PiPersonID, PiRemoteSiteLogin, ProjectID" in caplog.text
+
+
+@pytest.mark.parametrize(("jitter", "factor"), [(0.0, 0.5), (1.0, 1.0)])
+def test_a_failing_handler_is_called_again_at_growing_intervals(
+    engine: Engine, clock: Clock, jitter: float, factor: float
+) -> None:
+    engine.receive(request())
+    site = Site(NAME)
+    site.handles(RPC)(_raises(RuntimeError()))
+    worker = Worker(engine, site, jitter=lambda: jitter)
+
+    pauses = []
+    for attempt in range(1, 12):
+        began = clock.now
+        assert worker.work_once()[Worked.FAILED] == 1
+        [row] = engine.work.open()
+        assert row.attempts == attempt
+        assert row.not_before is not None
+        pauses.append(row.not_before - began)
+        clock.now = row.not_before - timedelta(milliseconds=1)
+        assert sum(worker.work_once().values()) == 0
+        clock.now = row.not_before
+
+    assert pauses[:4] == [timedelta(seconds=30 * factor * 2**n) for n in range(4)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == timedelta(hours=factor)
+
+
+def test_a_handler_that_recovers_replies_and_nothing_is_shown_as_wrong_any_more(
+    engine: Engine, clock: Clock
+) -> None:
+    calls: list[int] = []
+
+    def handler(packet: Any, work: Work) -> Any:
+        calls.append(work.attempt)
+        if work.attempt < 3:
+            raise TimeoutError
+        reply: Any = work.reply
+        reply.ProjectID, reply.PiPersonID, reply.PiRemoteSiteLogin = "p1", "u1", "robin"
+        return reply
+
+    engine.receive(request())
+    worker = _worker(engine, handler)
+    for _ in range(3):
+        worker.work_once()
+        clock.advance(hours=2)
+
+    assert calls == [1, 2, 3]
+    assert _problem(engine) is None
+    assert engine.history("5001").entries[-1].facts["work"]["attempt"] == 3
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_passes_through(engine: Engine, interruption: type[BaseException]) -> None:
+    def handler(packet: Any, work: Work) -> Any:
+        raise interruption
+
+    engine.receive(request())
+    with pytest.raises(interruption):
+        _worker(engine, handler).work_once()
+    assert _events(engine) == ["packet_received"]
+
+
+def test_trouble_with_the_database_is_not_the_handlers_fault(engine: Engine) -> None:
+    def handler(packet: Any, work: Work) -> Any:
+        raise DatabaseUnavailable("The database can't be used.")
+
+    engine.receive(request())
+    with pytest.raises(DatabaseUnavailable):
+        _worker(engine, handler).work_once()
+    assert _events(engine) == ["packet_received"]
+
+
+def test_a_deferral_until_a_time_is_kept(engine: Engine, clock: Clock) -> None:
+    until = clock.now + timedelta(hours=3)
+    engine.receive(request())
+    worker = _worker(engine, lambda packet, work: work.defer(until=until, reason="the nightly backup runs"))
+
+    assert worker.work_once()[Worked.DEFERRED] == 1
+    clock.advance(hours=2)
+    assert sum(worker.work_once().values()) == 0
+    clock.advance(hours=1)
+    assert worker.work_once()[Worked.DEFERRED] == 1
+    assert "the nightly backup runs" in engine.history("5001").entries[-1].sentence
+
+
+def test_a_deferral_from_round_to_round_is_on_record_once_for_each_reason(engine: Engine) -> None:
+    reasons = iter(["storage", "storage", "storage", "network", "network"])
+    engine.receive(request())
+    worker = _worker(engine, lambda packet, work: work.defer(reason=next(reasons)))
+
+    for _ in range(5):
+        assert worker.work_once()[Worked.DEFERRED] == 1
+
+    assert _events(engine) == ["packet_received", "work_deferred", "work_deferred"]
+
+
+def test_without_a_handler_the_packet_waits_and_is_worked_on_as_soon_as_there_is_one(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.receive(request())
+    none = _worker(engine)
+    for _ in range(3):
+        assert none.work_once()[Worked.DEFERRED] == 1
+
+    assert _events(engine) == ["packet_received", "work_deferred"]
+    assert caplog.text.count("no handler for request_project_create is registered") == 1
+    assert Worker(engine, tiny_site()).work_once()[Worked.REPLIED] == 1
+
+
+def test_an_answer_given_meanwhile_is_not_taken_for_the_handlers_failure(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handler(packet: Any, work: Work) -> Any:
+        engine.reply("5001", packet.reply_with_failure(message="An operator was faster."))
+        return work.reply
+
+    engine.receive(request())
+    with caplog.at_level(logging.INFO):
+        assert _worker(engine, handler).work_once()[Worked.NOT_YET] == 1
+
+    assert _events(engine) == ["packet_received", "packet_decided"]
+    assert engine.work.open() == []
+    assert "was answered meanwhile" in caplog.text
+
+
+def test_a_repeated_record_id_waits_for_the_first_answer_and_gets_the_same(engine: Engine) -> None:
+    engine.receive(request(1))
+    engine.receive(request(2, RecordID="record-1"))
+    calls: list[str] = []
+
+    def handler(packet: Any, work: Work) -> Any:
+        calls.append(work.trans_rec_id)
+        reply: Any = work.reply
+        reply.ProjectID, reply.PiPersonID, reply.PiRemoteSiteLogin = "p1", "u1", "robin"
+        return reply
+
+    _worker(engine, handler).work_once()
+
+    assert calls == ["5001"]
+    assert [outgoing.trans_rec_id for outgoing in engine.outbox.open()] == ["5001", "5002"]
+
+
+def test_once_it_is_to_stop_the_handler_at_work_is_finished_and_no_other_begun(engine: Engine) -> None:
+    stop = threading.Event()
+
+    def handler(packet: Any, work: Work) -> Any:
+        stop.set()
+        return work.fail("no")
+
+    for number in (1, 2, 3):
+        engine.receive(request(number))
+    assert _worker(engine, handler).work_once(stop)[Worked.REPLIED] == 1
+    assert [row.trans_rec_id for row in engine.work.ready()] == ["5002", "5003"]
