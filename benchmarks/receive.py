@@ -9,7 +9,7 @@ Three things happen in turn, a chunk of packets each, so that a busy machine slo
 
 Every file keeps a write-ahead log with ``synchronous=FULL``. Medians are compared, never single runs.
 
-Run: python benchmarks/receive.py [--packets 2000] [--chunk 25] [--folder .] [--profile]
+Run: python benchmarks/receive.py [--packets 1000] [--chunk 25] [--folder .] [--profile]
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def profile(folder: Path, packets: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--packets", type=int, default=2000, help="how many packets (default: 2000)")
+    parser.add_argument("--packets", type=int, default=1000, help="how many packets (default: 1000)")
     parser.add_argument("--chunk", type=int, default=25, help="how many in a row (default: 25)")
     parser.add_argument("--folder", type=Path, default=Path(), help="a folder on the disk to measure")
     parser.add_argument("--profile", action="store_true", help="also print where the time of receive goes")

@@ -288,14 +288,17 @@ def test_what_still_cannot_be_used_stays_and_what_can_is_released(amie: Amie, od
 
 def test_a_release_says_what_became_of_it(amie: Amie, folder: Path) -> None:
     with log(URL) as engine:
-        engine.receive(packet(1))
-        engine.reply("5001", engine.expected_reply("5001").request.reply_with_failure())  # type: ignore[union-attr]
+        engine.receive(packet(1, RUM))
+        early = packet(1, "inform_transaction_complete.success.in")
+        early["header"] |= {"packet_rec_id": 7100, "packet_id": 2}
+        assert engine.receive(early).kind == "quarantined"  # it is the site's turn to say so
+        [item] = engine.quarantine()
+        _work(engine, lambda packet, work: work.reply)
         [outgoing] = engine.outbox.open()
         engine.outbox.attempt(outgoing)
-        engine.outbox.confirm(outgoing)
-        late = packet(1, "data_project_create")
-        late["header"] |= {"packet_rec_id": 7100, "packet_id": 2}
-        assert engine.receive(late).kind == "quarantined"
-        [item] = engine.quarantine()
-    assert amie("quarantine", item.quarantine_id, "--release").status == 1
-    assert amie("quarantine", "--all", "--json").json[0]["status"] == "quarantined"
+        engine.outbox.confirm(outgoing)  # now it only acknowledges
+
+    assert amie("quarantine", item.quarantine_id[:10], "--release").out == "Released: it is now accepted.\n"
+    assert amie("quarantine").out == "Nothing is in quarantine.\n"
+    assert "(released)" in amie("quarantine", "--all").out
+    assert amie("quarantine", "--all", "--json").json[0]["status"] == "released"

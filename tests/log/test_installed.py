@@ -88,9 +88,3 @@ def test_the_installed_command_makes_a_log_and_takes_it_away_again(installed: Pa
     assert tables() == {*metadata.tables, VERSION_TABLE}
     run(*command, "--to", "base", "--yes", folder=tmp_path)
     assert tables() == set()
-
-
-def test_an_engine_of_the_installed_package_makes_its_log(installed: Path, tmp_path: Path) -> None:
-    code = "from amie_engine import Engine; print(Engine('sqlite:///y.db', site='NCSA').transactions())"
-    assert run(installed / "python", "-c", code, folder=tmp_path).strip() == "[]"
-    assert (tmp_path / "y.db").exists()

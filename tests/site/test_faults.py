@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -143,8 +144,6 @@ def test_a_history_that_cannot_be_fetched_holds_up_nothing_else(
 
 
 def _listing_of(world: World) -> Fault:
-    import json
-
     body = json.dumps({"message": None, "result": world.sandbox.list_packets()})
     return (200, body.encode(), "application/json")
 

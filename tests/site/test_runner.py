@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from amie_engine.packet import NotifyPersonIDs
 from amie_engine.sandbox import OFFICIAL_SCENARIOS, Sandbox, SandboxServer
 from amie_engine.site.worker import Worked
 from tests.site.site_packets import request
-from tests.site.site_world import KEY, NAME, Clock, World, database_in, handling, tiny_site
+from tests.site.site_world import KEY, NAME, Clock, World, handling, tiny_site
 
 RPC = "request_project_create"
 TWO = "request_project_reactivate"
@@ -263,11 +262,7 @@ def test_an_inform_that_lingers_is_acknowledged_once_and_only_after_minutes(
 
 
 @pytest.mark.parametrize("scenario", OFFICIAL_SCENARIOS)
-def test_a_restart_between_any_two_steps_loses_and_repeats_nothing(
-    world: World, clock: Clock, tmp_path: Path, scenario: str
-) -> None:
-    world.database = database_in(tmp_path)
-    world.restart()
+def test_a_restart_between_any_two_steps_loses_and_repeats_nothing(world: World, scenario: str) -> None:
     world.client.start_scenario(scenario)
     site = tiny_site()
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from amie_engine import OutcomeKind, Packet
+from amie_engine import Engine, OutcomeKind, Packet, Runner
 from amie_engine.packet import NotifyPersonIDs, NotifyUserModify
+from amie_engine.site import Round
 from tests.site.site_world import (
     AFTER,
     BEFORE,
     HTML,
+    NAME,
     UNKNOWN_FAULT,
     Clock,
     Fault,
     FlakyService,
     World,
+    client_for,
     database_in,
+    handling,
+    tiny_site,
 )
 
 RPC, NPC = "request_project_create", "notify_project_create"
@@ -112,10 +119,8 @@ def test_the_looks_come_at_growing_intervals(flaky_world: World, service: FlakyS
 
 @pytest.mark.parametrize("fault", UNKNOWN)
 def test_a_restart_after_an_attempt_looks_before_it_sends(
-    flaky_world: World, service: FlakyService, tmp_path: Path, fault: Fault
+    flaky_world: World, service: FlakyService, fault: Fault
 ) -> None:
-    flaky_world.database = database_in(tmp_path)
-    flaky_world.restart()
     flaky_world.client.start_scenario("request_person_merge")
     service.fail("POST", fault, fault)
     flaky_world.runner().run_once()
@@ -251,8 +256,6 @@ def test_a_conflict_because_the_first_attempt_had_arrived_is_no_refusal(
 
 
 def _of_the_transaction(world: World) -> Fault:
-    import json
-
     [one] = world.sandbox.transactions()
     document = {"message": None, "result": world.sandbox.transaction(one.trans_rec_id)}
     return (200, json.dumps(document).encode(), "application/json")
@@ -281,8 +284,6 @@ def test_setting_a_transaction_failed_is_a_call_of_its_own_that_may_be_repeated(
 
 
 def test_a_handler_that_fails_a_transaction_ends_it_on_both_sides(flaky_world: World) -> None:
-    from tests.site.site_world import handling
-
     flaky_world.client.start_scenario(RPC)
     runner = flaky_world.runner(handling(RPC, lambda packet, work: work.fail("No such machine here.")))
     runner.run_once()
@@ -307,3 +308,38 @@ def test_two_starts_with_the_same_content_are_two_transactions(
     flaky_world.run_to_the_end(runner)
     flaky_world.assert_all_completed()
     assert len(flaky_world.sandbox.transactions()) == 2
+
+
+# Two processes with one log
+
+
+def test_two_loops_on_one_log_send_each_reply_once(world: World, tmp_path: Path) -> None:
+    world.database = database_in(tmp_path)
+    world.restart()
+    world.client.start_scenario(RPC)
+    stop = threading.Event()
+    errors: list[str] = []
+    barrier = threading.Barrier(2)
+
+    def loop() -> None:
+        with Engine(world.database, site=NAME, hub="sandbox", clock=world.clock) as engine:
+            client = client_for(world.url)
+            barrier.wait(20)
+
+            def on_round(done: Round) -> None:
+                errors.extend(error.code for error in done.errors)
+                if world.sandbox.idle and not done.moved:
+                    stop.set()
+
+            Runner(engine, client, tiny_site(), interval=0.01).run(stop, on_round=on_round)
+            client.close()
+
+    loops = [threading.Thread(target=loop) for _ in range(2)]
+    for one in loops:
+        one.start()
+    for one in loops:
+        one.join(40)
+    assert not any(one.is_alive() for one in loops)
+    assert errors == []
+    world.assert_all_completed()
+    assert len(world.replies(NPC)) == 1

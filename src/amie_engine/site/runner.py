@@ -173,7 +173,6 @@ class Runner:
 
     def _poll(self, result: Round) -> None:
         listing = self.client.list_packets()
-        self._sender.find_starts()
         histories: dict[str, None] = {}
         for source in (*listing, *(entry.document for entry in listing.unreadable)):
             try:

@@ -18,6 +18,7 @@ from amie_engine.errors import (
     InternalError,
     LogError,
     PacketError,
+    ReplyAlreadyDecided,
     ServiceAuthenticationError,
     ServiceConflict,
     ServiceUnreachable,
@@ -86,39 +87,19 @@ class Sender:
                 self._note(sent, listed, InternalError.caused_by(error, f"sending {_shown(listed)}"))
         return sent
 
-    def find_starts(self) -> None:
-        """Look for every transaction that the site began and of which it is not known whether it has arrived.
-
-        The hub may have answered already. Its answer alone does not tell which of ours it is, so this comes
-        after a listing was fetched and before it is received.
-
-        Raises:
-            AMIERequestError: The service could not be asked.
-            LogError: The database can't be used.
-        """
-        for outgoing in self._engine.outbox.open():
-            if outgoing.trans_rec_id is None and outgoing.status == "attempting":
-                self._look_for_a_start(outgoing)
-
     def _note(self, sent: Sent, outgoing: Outgoing, error: AMIEEngineError) -> None:
         sent.errors.append(error)
         logger.warning(
             "Whether %s has arrived is not known (%s): %s", _shown(outgoing), error.code, told(error)
         )
 
-    def _settle(self, listed: Outgoing) -> bool:
+    def _settle(self, outgoing: Outgoing) -> bool:
         """Send an entry, or look for it first; tell whether it has arrived."""
-        outgoing = self._unchanged(listed)
-        if outgoing is None:
-            return False  # what was found out about another entry, or another process, has settled this one
         if outgoing.status == "pending":
             return self._send(outgoing)
         if not self._due_again(outgoing):
             return False
         return (outgoing.kind == "packet" and self._look(outgoing)) or self._send(outgoing)
-
-    def _unchanged(self, listed: Outgoing) -> Outgoing | None:
-        return next((outgoing for outgoing in self._engine.outbox.open() if outgoing == listed), None)
 
     def _due_again(self, outgoing: Outgoing) -> bool:
         if outgoing.attempted_at is None:
@@ -127,8 +108,11 @@ class Sender:
         return bool(self._engine.now() >= outgoing.attempted_at + pause * (0.5 + self._jitter() / 2))
 
     def _send(self, outgoing: Outgoing) -> bool:
+        try:
+            packet = self._engine.outbox.attempt(outgoing)
+        except ReplyAlreadyDecided:
+            return False  # what was found out about another entry, or another process, has settled it
         answer: Any = None
-        packet = self._engine.outbox.attempt(outgoing)
         try:
             if packet is None:
                 self._client.set_transaction_failed(outgoing.trans_rec_id or "")
