@@ -1,12 +1,14 @@
-"""What the engine's tests share: an engine on a fresh file, with a clock and ids that the test controls."""
+"""What the engine's tests share: an engine on a fresh log, with a clock and ids that the test controls."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from sqlalchemy.pool import StaticPool
 
 from amie_engine import Engine
 from tests.engine.playing import START_TIME, Clock, Ids
@@ -18,15 +20,34 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="session")
-def empty_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the schema and nothing in it: copying it is faster than to migrate one for each test."""
-    file = tmp_path_factory.mktemp("empty") / "amie.db"
+def empty_log(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A SQLite file with the schema and nothing in it: to copy it is faster than to migrate one a test."""
+    file: Path = tmp_path_factory.mktemp("empty") / "amie.db"
     Engine(f"sqlite:///{file}", site="NCSA").close()
-    return file
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA journal_mode=DELETE")
+    content = connection.serialize()
+    connection.close()
+    return content
 
 
 @pytest.fixture
-def engine(tmp_path: Path, empty_log: Path, clock: Clock) -> Iterator[Engine]:
-    file = shutil.copy(empty_log, tmp_path / "amie.db")
-    with Engine(f"sqlite:///{file}", site="NCSA", clock=clock, new_id=Ids()) as made:
-        yield made
+def new_log(empty_log: bytes) -> Iterator[Callable[[], sqlalchemy.Engine]]:
+    """Makes databases in memory with the schema and nothing in them: no test here is about the disk."""
+    made: list[sqlalchemy.Engine] = []
+
+    def make() -> sqlalchemy.Engine:
+        connection = sqlite3.connect(":memory:", check_same_thread=False)
+        connection.deserialize(empty_log)
+        database = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool, creator=lambda: connection)
+        made.append(database)
+        return database
+
+    yield make
+    for database in made:
+        database.dispose()
+
+
+@pytest.fixture
+def engine(new_log: Callable[[], sqlalchemy.Engine], clock: Clock) -> Engine:
+    return Engine(new_log(), site="NCSA", clock=clock, new_id=Ids())

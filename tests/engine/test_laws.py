@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
+import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,8 @@ from amie_engine.errors import EngineError
 from amie_engine.log.database import Statement
 from amie_engine.protocol import State
 from tests.engine.playing import START_TIME, Clock, Ids, dpc, filled, inform, npc, rac, request, rpc, state_of
+
+NewLog = Callable[[], sqlalchemy.Engine]
 
 _lawful = settings(
     max_examples=40,
@@ -84,10 +85,8 @@ def play(engine: Engine, step: Any) -> None:
         pass  # what the state forbids is refused, and changes nothing
 
 
-def _fresh(empty_log: Path) -> Engine:
-    folder = Path(tempfile.mkdtemp())
-    file = shutil.copy(empty_log, folder / "amie.db")
-    return Engine(f"sqlite:///{file}", site="NCSA", clock=Clock(START_TIME), new_id=Ids())
+def _fresh(new_log: NewLog) -> Engine:
+    return Engine(new_log(), site="NCSA", clock=Clock(START_TIME), new_id=Ids())
 
 
 @_lawful
@@ -97,8 +96,8 @@ def _fresh(empty_log: Path) -> Engine:
         max_size=20,
     )
 )
-def test_any_sequence_leaves_every_transaction_in_a_defined_state(empty_log: Path, steps: list[Any]) -> None:
-    with _fresh(empty_log) as engine:
+def test_any_sequence_leaves_every_transaction_in_a_defined_state(new_log: NewLog, steps: list[Any]) -> None:
+    with _fresh(new_log) as engine:
         for step in steps:
             play(engine, step)
         events = list(engine.log.events())
@@ -121,9 +120,9 @@ def test_any_sequence_leaves_every_transaction_in_a_defined_state(empty_log: Pat
 
 @_lawful
 @given(st.permutations([rpc(1, 10), dpc(1, 12), rpc(1, 10), dpc(1, 12), "reply", "reply"]))
-def test_the_order_of_arrival_does_not_change_the_end(empty_log: Path, steps: list[Any]) -> None:
+def test_the_order_of_arrival_does_not_change_the_end(new_log: NewLog, steps: list[Any]) -> None:
     """The hub's packets in any order, listed again and again, with the site replying when it can."""
-    with _fresh(empty_log) as engine:
+    with _fresh(new_log) as engine:
         for step in [*steps, "reply", "reply"]:
             if isinstance(step, dict):
                 engine.receive(step)

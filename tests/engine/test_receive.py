@@ -111,6 +111,36 @@ class TestAlreadyThere:
         assert engine.receive(rpc(**changed)).kind == "already_there"
         assert events_of(engine) == ["packet_received"]
 
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "packet_timestamp",
+            "expected_reply_list",
+            "local_site_name",
+            "remote_site_name",
+            "originating_site_name",
+            "packet_id",
+            "transaction_id",
+        ],
+    )
+    @pytest.mark.parametrize("absent_first", [True, False])
+    def test_a_key_that_one_listing_leaves_out_is_no_difference(
+        self, engine: Engine, key: str, absent_first: bool
+    ) -> None:
+        without = rpc()
+        del without["header"][key]
+        copies = [without, rpc()] if absent_first else [rpc(), without]
+        assert [engine.receive(copy).kind for copy in copies] == ["accepted", "already_there"]
+
+    def test_the_same_moment_spelled_otherwise_is_no_difference(self, engine: Engine) -> None:
+        engine.receive(rpc(packet_timestamp="2026-01-15T12:00:00.000Z"))
+        assert engine.receive(rpc(packet_timestamp="2026-01-15T12:00:00+00:00")).kind == "already_there"
+
+    def test_a_byte_order_mark_is_no_part_of_a_packet(self, engine: Engine) -> None:
+        text = Packet.from_dict(rpc()).json()
+        assert engine.receive(b"\xef\xbb\xbf" + text.encode()).kind == "accepted"
+        assert engine.receive(text).kind == "already_there"
+
     def test_a_poll_with_nothing_new_writes_nothing(self, engine: Engine) -> None:
         engine.receive(rpc())
         with engine.log.read() as reader:
@@ -310,7 +340,7 @@ class TestUnderWay:
 
 def test_the_same_numbers_at_two_hubs_are_two_transactions(engine: Engine, clock: Clock) -> None:
     engine.receive(rpc())
-    with Engine(engine.database.url, site="NCSA", hub="test", clock=clock) as other:
+    with Engine(engine.database.engine, site="NCSA", hub="test", clock=clock) as other:
         assert other.receive(rac()).kind == "accepted"
         assert [t.type for t in other.transactions()] == ["request_account_create"]
     assert [t.type for t in engine.transactions()] == ["request_project_create"]

@@ -156,6 +156,27 @@ class TestReply:
         with pytest.raises((ReplyIncomplete, ReplyInvalid), match=told):
             engine.reply(1, draft)
 
+    @pytest.mark.parametrize("moment", ["yesterday", "2026-01-15", "2026-01-15T12:00:00"])
+    def test_a_time_has_its_zone(self, engine: Engine, moment: str) -> None:
+        engine.receive(rac())
+        draft = filled(engine, 1, UserRemoteSiteLogin="rex", AccountActivityTime=moment)
+        with pytest.raises(ReplyInvalid, match="AccountActivityTime must be a time with its zone"):
+            engine.reply(1, draft)
+
+    def test_an_odd_date_of_the_request_may_be_repeated_and_one_of_ours_not(self, engine: Engine) -> None:
+        engine.receive(rpc(body={"StartDate": "next spring"}))
+        with pytest.raises(ReplyInvalid, match="StartDate must be a date"):
+            engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex", StartDate="soon"))
+        engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex"))
+
+    @pytest.mark.parametrize("thing", [None, {}, "packet"])
+    def test_what_is_no_packet_is_told_so(self, engine: Engine, thing: Any) -> None:
+        engine.receive(rpc())
+        with pytest.raises(ReplyInvalid, match="no packet"):
+            engine.reply(1, thing)
+        with pytest.raises(ReplyInvalid, match="no packet"):
+            engine.start(thing)
+
     def test_what_is_sent_is_tidy_and_names_what_it_answers(self, engine: Engine) -> None:
         engine.receive(rpc())
         engine.reply(1, filled(engine, 1, PiRemoteSiteLogin=" rex ", PiTitle="", PiPersonID="u1"))
@@ -445,7 +466,7 @@ class TestAcknowledging:
 
     @pytest.mark.parametrize(("setting", "answers"), [("always", 1), ("never", 0)])
     def test_the_setting_decides(self, engine: Engine, clock: Clock, setting: str, answers: int) -> None:
-        with Engine(engine.database.url, site="NCSA", acknowledge_inform=setting, clock=clock) as other:
+        with Engine(engine.database.engine, site="NCSA", acknowledge_inform=setting, clock=clock) as other:
             listed = self.settled(other)
             assert len(other.outbox.open()) == answers
             clock.forward(days=1)

@@ -277,3 +277,36 @@ def test_a_restart_between_any_two_steps_loses_and_repeats_nothing(world: World,
     world.assert_all_completed()
     requests = [one for one in world.sandbox.transactions() if one.type == "request_project_create"]
     assert len(world.replies("notify_project_create")) == len(requests)
+
+
+def test_an_answer_that_was_lost_on_its_way_is_found_in_the_history(world: World) -> None:
+    """An inform leaves the service's list once it was listed, even if that listing never reached the log."""
+    world.client.start_scenario("request_project_reactivate")
+    runner = world.runner()
+    for _ in range(12):
+        runner.run_once()
+        world.client.list_packets()  # somebody else takes what is listed once
+        world.clock.advance(minutes=2)
+    world.assert_all_completed()
+
+
+def test_a_transaction_that_somebody_else_set_failed_is_found_failed(world: World) -> None:
+    world.client.start_scenario(RPC)
+    runner = world.runner()
+    runner.poll_once()
+    [transaction] = world.engine.transactions()
+    world.client.set_transaction_failed(transaction.trans_rec_id or "")
+    runner.run_once()
+    assert set(world.states().values()) == {"failed"}
+    assert world.engine.work.open() == []
+
+
+def test_a_transaction_without_news_is_asked_for_again_later_and_later(world: World) -> None:
+    world.engine.receive(request())
+    runner = world.runner()
+    asked = []
+    for minute in range(100):
+        if any(error.code == "service-not-found" for error in runner.run_once().errors):
+            asked.append(minute)
+        world.clock.advance(minutes=1)
+    assert asked == [0, 1, 3, 7, 15, 31, 63]

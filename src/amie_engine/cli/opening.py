@@ -21,6 +21,11 @@ _SITES = Statement(
 )
 
 
+_TIMEOUT = (10.0, 30.0)
+"""Seconds to wait for a connection, and for the next piece of an answer: a supervisor that asks the daemon to
+stop waits longer than that before it kills."""
+
+
 @contextmanager
 def open_engine(settings: Settings) -> Iterator[Engine]:
     """Open the engine that the settings name; an absent SQLite file is made.
@@ -68,7 +73,8 @@ def open_client(settings: Settings, *, sleep: Callable[[float], None] = time.sle
         SettingsError: They name no site or no key, or have a URL that is none.
     """
     site = settings.require("site", "--site")
-    return AMIEClient(site, settings.key(), settings.url or DEFAULT_URL, sleep=sleep)
+    url = settings.url or DEFAULT_URL
+    return AMIEClient(site, settings.key(), url, timeout=_TIMEOUT, sleep=sleep)
 
 
 def _require_file(url: str) -> None:

@@ -14,7 +14,7 @@ from amie_engine.cli.opening import open_client, open_engine
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteName
 from amie_engine.cli.output import print_json, print_json_line
 from amie_engine.cli.settings import Settings, load_settings
-from amie_engine.errors import SettingsError
+from amie_engine.errors import ServiceUnreachable, SettingsError
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import current_revision, revisions
 from amie_engine.log.migrate import migrate as migrate_database
@@ -147,7 +147,8 @@ def run(
     stop = threading.Event()
 
     def pause(seconds: float) -> None:
-        stop.wait(seconds)
+        if stop.wait(seconds):
+            raise ServiceUnreachable("The call was not tried again, since the daemon is stopping.", hint="")
 
     with open_client(settings, sleep=pause) as client, open_engine(settings) as engine:
         runner = Runner(engine, client, site, interval=settings.interval)

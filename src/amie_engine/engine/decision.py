@@ -81,15 +81,18 @@ def unplaced(state: TransactionState, packet: Incoming, salt: str, *, complete: 
 def earlier_copy(state: TransactionState, packet: Incoming) -> PacketEntry | None:
     """Return the packet that this one is a copy of, under a record id of its own; None if it is none.
 
-    A copy has its sender, type and ``packet_id``. A transaction has each type of packet once from each party,
-    so that a ``packet_id`` that is not known tells against nothing.
+    A copy has its sender, type and ``packet_id``. Where one of the two has no ``packet_id``, a packet that
+    has no place now, though one of its kind had, is a copy as well.
 
     Source: "The AMIE Model", packets; "Implementing AMIE", resent packets.
     """
+    sender = packet.sender
+    has_place = sender is not None and state.after(sender, packet.move) is not None
     for entry in reversed(state.packets):
-        same = entry.packet_type == packet.packet_type and entry.sender == packet.sender
+        if entry.packet_type != packet.packet_type or entry.sender != sender or entry.packet_rec_id is None:
+            continue
         unknown = entry.packet_id is None or packet.packet_id is None
-        if same and entry.packet_rec_id is not None and (unknown or entry.packet_id == packet.packet_id):
+        if entry.packet_id == packet.packet_id if not unknown else not has_place:
             return entry
     return None
 

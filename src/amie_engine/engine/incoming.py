@@ -11,6 +11,7 @@ from amie_engine.engine.source import (
     ASK_THE_SERVICE,
     Source,
     Unusable,
+    header_digests,
     identity_of,
     read_source,
     unusable,
@@ -54,6 +55,8 @@ class Incoming:
     fields: Mapping[str, Any]
     """The fields of its body that are facts."""
     anomalies: tuple[str, ...]
+    header: Mapping[str, str]
+    """A short digest of each header key that never changes."""
     identity: str = field(repr=False)
     """The canonical text of all in it that never changes."""
     document: Mapping[str, Any] = field(repr=False)
@@ -100,8 +103,8 @@ def read_incoming(source: Any, site: str) -> Incoming | Unusable:
     if packet.packet_rec_id is None or packet.trans_rec_id is None:
         reason = f"This {packet.packet_type} names no packet_rec_id or no trans_rec_id: it has no place."
         return _refused("packet-unreadable", reason, ASK_THE_SERVICE, read)
-    names = {packet.local_site_name, packet.remote_site_name} - {None, ""}
-    if names and site not in names:
+    names = (packet.local_site_name, packet.remote_site_name)
+    if all(names) and site not in names:  # one name alone may be the hub's
         reason = f"This {packet.packet_type} is between other sites; this one is {site}."
         return _refused("packet-other-site", reason, _CHECK_THE_SITE, read)
     return _incoming(packet, read, site)
@@ -126,6 +129,7 @@ def _incoming(packet: Packet, read: Source, site: str) -> Incoming:
     if listed is not None and read_expected_replies(listed) is None:
         anomalies.append("expected-replies-unreadable")
     expected = [] if packet.packet_type == INFORM else packet.expected_reply
+    timestamp = _timestamp(packet)
     return Incoming(
         packet_rec_id=str(packet.packet_rec_id),
         trans_rec_id=str(packet.trans_rec_id),
@@ -139,7 +143,8 @@ def _incoming(packet: Packet, read: Source, site: str) -> Incoming:
         expected=tuple(
             (reply["type"], reply["timeout"]) for reply in expected if reply["type"] in PACKET_TYPES
         ),
-        timestamp=_timestamp(packet),
+        timestamp=timestamp,
+        header=header_digests(read.document, timestamp),
         fields=facts,
         anomalies=tuple(anomalies),
         identity=canonical_json(identity_of(read.document)),

@@ -11,7 +11,7 @@ from amie_engine.log.store import LogReader
 
 __all__ = ["list_quarantine", "list_transactions"]
 
-_TRANSACTIONS = Statement(
+_TRANSACTIONS = (
     "SELECT t.stream, t.trans_rec_id, t.type, t.originator, t.state, t.turn, t.due, t.deadline, t.opened_at,"
     " t.updated_at, t.grant_number, t.project_id, t.resource, t.held, t.anomalies,"
     " (SELECT count(*) FROM amie_outbox o"
@@ -20,12 +20,14 @@ _TRANSACTIONS = Statement(
     "  || COALESCE(o.error_code, '')) FROM amie_outbox o"
     "  WHERE o.stream = t.stream AND o.status = 'rejected' AND t.state NOT IN ('completed', 'failed')"
     "  AND o.error_code NOT IN ('superseded', 'transaction-ended')),"
-    " (SELECT min(w.reason) FROM amie_work w WHERE w.stream = t.stream AND w.status = 'retrying')"
+    " (SELECT min(w.reason) FROM amie_work w WHERE w.stream = t.stream"
+    "  AND (w.status = 'retrying' OR (w.status = 'waiting' AND w.reason LIKE 'no handler for %')))"
     " FROM amie_transactions t WHERE t.hub = :hub AND t.site = :site"
     " AND (t.type IS NOT NULL OR t.held > 0)"  # what was held for a transaction of ours has moved there
-    " AND (:everything = 1 OR t.state NOT IN ('completed', 'failed'))"
-    " ORDER BY t.opened_position"
 )
+_ALL = Statement(f"{_TRANSACTIONS} ORDER BY t.opened_position")
+# A statement of its own, so that the database can use the index on those that are open.
+_OPEN = Statement(f"{_TRANSACTIONS} AND t.state NOT IN ('completed', 'failed') ORDER BY t.opened_position")
 _QUARANTINE = Statement(
     "SELECT stream, code, reason, hint, status, quarantined_at, size, trans_rec_id, packet_rec_id,"
     " packet_type"
@@ -36,7 +38,7 @@ _QUARANTINE = Statement(
 
 def list_transactions(reader: LogReader, *, open_only: bool) -> list[TransactionSummary]:
     """Return the transactions of a site, oldest first."""
-    values = {"hub": reader.hub, "site": reader.site, "everything": 0 if open_only else 1}
+    values = {"hub": reader.hub, "site": reader.site}
     return [
         TransactionSummary(
             stream=row[0],
@@ -57,7 +59,7 @@ def list_transactions(reader: LogReader, *, open_only: bool) -> list[Transaction
             sending=row[15] > 0,
             problem=row[16] or row[17],
         )
-        for row in reader.cursor.all(_TRANSACTIONS, values)
+        for row in reader.cursor.all(_OPEN if open_only else _ALL, values)
     ]
 
 

@@ -65,7 +65,7 @@ def _listed_entry(
         if entry.status == "attempting":
             return entry
     for entry in entries:
-        if entry.status == "confirmed":
+        if entry.status == "confirmed" and entry.inform_status == packet.status:
             return entry
     for entry in same:  # the service refused it, and has it all the same: a copy had arrived before
         if entry.status == "rejected" and (state.is_final or state.after(Party.SITE, entry.move)):

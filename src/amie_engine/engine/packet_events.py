@@ -41,6 +41,7 @@ def received_event(
     facts = _told(packet) | {
         "anomalies": [*packet.anomalies, *anomalies],
         "content": salted_digest(salt, packet.identity),
+        "header": dict(packet.header),
     }
     if replaces is not None:
         facts["replaces"] = replaces

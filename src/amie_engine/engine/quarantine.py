@@ -45,10 +45,8 @@ def keep(unit: UnitOfWork, item: Unusable, new_id: Callable[[], str]) -> Outcome
 
 
 def release(unit: UnitOfWork, packet: Incoming, outcome: Outcome, *, actor: str) -> None:
-    """Put on record that a packet has left quarantine, if it was there: it could be used after all."""
-    known = unit.quarantined(packet.sha256)
-    if known is None or known.released:
-        return
+    """Put on record that a packet has left quarantine, if it, or what came under its record id before it was
+    mended, was there: it could be used after all."""
     event = NewEvent(
         EventType.PACKET_RELEASED,
         trans_rec_id=packet.trans_rec_id,
@@ -58,7 +56,8 @@ def release(unit: UnitOfWork, packet: Incoming, outcome: Outcome, *, actor: str)
         actor=actor,
         facts={"outcome": str(outcome.kind)},
     )
-    unit.append_quarantine(known.quarantine_id, 1, event)
+    for quarantine_id in unit.quarantined_as(packet.packet_rec_id):
+        unit.append_quarantine(quarantine_id, 1, event)
 
 
 def not_allowed(packet: Incoming, reason: str) -> Unusable:

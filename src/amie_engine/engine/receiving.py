@@ -205,7 +205,7 @@ class Receiver:
             state = unit.state(stream)
             start = state.outgoing(START)
             sent: Mapping[str, Any] = unit.sent_by(state).get(START, {})
-            if start is not None and sent_is_in(sent, packet.document["body"]):
+            if start is not None and sent and sent_is_in(sent, packet.document["body"]):
                 fitting.append((start.status == "attempting", len(sent), stream))
         return max(fitting, key=lambda entry: entry[:2])[2] if fitting else None
 
@@ -239,6 +239,9 @@ def _is_same(packet: Incoming, known: AcceptedPacket) -> bool:
     Of our own packets the service fills in more than we sent, and of an erased one only its type is left.
     """
     if packet.packet_type != known.packet_type:
+        return False
+    header = known.facts.get("header", {})
+    if any(packet.header[key] != header[key] for key in packet.header.keys() & header.keys()):
         return False
     content = known.facts.get("content")
     if content is None or known.salt is None:

@@ -39,6 +39,7 @@ def decide_reply(
         ReplyIncomplete: Items are missing; they are named.
         ReplyInvalid: AMIE forbids something in it; it is named.
     """
+    _require_packet(packet)
     turn = turn_of(state)
     name = f"transaction {state.trans_rec_id or state.stream}"
     if state.is_final:
@@ -59,6 +60,7 @@ def decide_start(stream: str, packet: Packet, *, actor: str) -> NewEvent:
             that there is.
         ReplyIncomplete, ReplyInvalid: Items are missing or forbidden; they are named.
     """
+    _require_packet(packet)
     if opened_by(packet.packet_type, Party.SITE) is None:
         types = ", ".join(t.name for t in TRANSACTION_TYPES.values() if t.originator is Party.SITE)
         raise StartNotAllowed(
@@ -78,6 +80,14 @@ def decide_start(stream: str, packet: Packet, *, actor: str) -> NewEvent:
     document, outgoing = _outgoing(packet, None, name)
     _check(outgoing, missing_to_start(outgoing), problems(outgoing), name)
     return decided_event(TransactionState(stream), outgoing, document, START, actor, None)
+
+
+def _require_packet(packet: Any) -> None:
+    if not isinstance(packet, Packet):
+        raise ReplyInvalid(
+            f"What is to be sent is a {type(packet).__name__}, and no packet.",
+            hint="Give the draft of `expected_reply`, or one made with reply_packet().",
+        )
 
 
 def _answered(state: TransactionState, packet: Packet, turn: Turn, name: str) -> PacketEntry:

@@ -11,27 +11,28 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from amie_engine.log.canonical import canonical_json
+from amie_engine.log.canonical import canonical_json, digest
 from amie_engine.packet.base import Packet
 
-__all__ = ["ASK_THE_SERVICE", "Source", "Unusable", "identity_of", "read_source", "text_problem", "unusable"]
+__all__ = [
+    "ASK_THE_SERVICE",
+    "Source",
+    "Unusable",
+    "header_digests",
+    "identity_of",
+    "read_source",
+    "text_problem",
+    "unusable",
+]
 
 ASK_THE_SERVICE = "Ask the service's operators to mend it; then release it from quarantine."
 
 _DEEPEST = 100
 """Lists and objects in each other: far more than any packet has, far less than Python's stack can take."""
 
-_IMMUTABLE_HEADER_KEYS = (
-    "local_site_name",
-    "remote_site_name",
-    "originating_site_name",
-    "expected_reply_list",
-    "packet_timestamp",
-)
-_IDS = ("packet_rec_id", "trans_rec_id", "packet_id", "transaction_id")
-
-_LONGEST_NUMBER = 4000
-"""Digits that Python turns into a number without objection."""
+_PARTIES = ("local_site_name", "remote_site_name", "originating_site_name")
+_LONGEST_ID = 38
+"""Digits ("Implementing AMIE", packet header)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,10 @@ def text_problem(document: Any, text: str) -> str | None:
 
 def unusable(code: str, reason: str, hint: str, raw: bytes, document: Any = None) -> Unusable:
     """Return what can't be used, with what its document, if it is one, tells of its place."""
-    header = document.get("header") if isinstance(document, dict) else None
-    header = header if isinstance(header, dict) else {}
-    packet_type = document.get("type") if isinstance(document, dict) else None
+    # A subclass of dict could answer anything, or raise.
+    header = document.get("header") if type(document) is dict else None
+    header = header if type(header) is dict else {}
+    packet_type = document.get("type") if type(document) is dict else None
     return Unusable(
         code=code,
         reason=reason,
@@ -120,18 +122,35 @@ def unusable(code: str, reason: str, hint: str, raw: bytes, document: Any = None
 
 
 def identity_of(document: Mapping[str, Any]) -> list[Any]:
-    """Return all in a document that never changes from one listing to the next: its type, its body, and the
-    header's ids, parties, expected replies and time. An id is the same as a number and as text."""
+    """Return what says which packet a document is, and what it says: its type, its record ids and its body.
+
+    An id is the same as a number and as text.
+    """
     header = document["header"]
-    kept = {key: header[key] for key in _IMMUTABLE_HEADER_KEYS if header.get(key) is not None}
-    kept |= {key: _normal_id(header[key]) for key in _IDS if header.get(key) is not None}
+    kept = {key: _normal_id(header.get(key)) for key in ("packet_rec_id", "trans_rec_id")}
     return [document.get("type"), kept, document.get("body")]
 
 
+def header_digests(document: Mapping[str, Any], timestamp: str | None) -> dict[str, str]:
+    """Return a short digest of each key of a header that never changes from one listing to the next.
+
+    The service leaves out now this key and now that one: two copies differ where both have a key.
+
+    Args:
+        document: The packet's document.
+        timestamp: Its time, in the one form that the log keeps.
+    """
+    header = document["header"]
+    kept = {key: header.get(key) for key in _PARTIES}
+    kept |= {key: _normal_id(header.get(key)) for key in ("packet_id", "transaction_id")}
+    kept |= {"packet_timestamp": timestamp, "expected_reply_list": header.get("expected_reply_list")}
+    return {key: digest(canonical_json(value))[:16] for key, value in kept.items() if value not in (None, "")}
+
+
 def _normal_id(value: Any) -> Any:
-    if type(value) is str and value.isascii() and value.isdigit() and len(value) < _LONGEST_NUMBER:
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) <= _LONGEST_ID:
         return str(int(value))
-    return str(value) if type(value) is int else value
+    return str(value) if type(value) is int and 0 <= value < 10**_LONGEST_ID else value
 
 
 def _bytes_of(source: Any) -> bytes | None:
@@ -144,7 +163,7 @@ def _bytes_of(source: Any) -> bytes | None:
 
 
 def _parsed(source: Any) -> Any:
-    return json.loads(source if isinstance(source, str) else bytes(source).decode("utf-8"))
+    return json.loads(source if isinstance(source, str) else bytes(source).decode("utf-8-sig"))
 
 
 def _plain(source: Any) -> Any:
@@ -215,18 +234,16 @@ def _dumped(value: Any, **options: Any) -> str | None:
 
 def _stable(document: Any, raw: bytes) -> bytes:
     """What stays the same however often a poll lists a document, though its states change."""
-    if isinstance(document, dict) and isinstance(document.get("header"), dict):
+    if type(document) is dict and type(document.get("header")) is dict:
         text = _dumped(identity_of(document), sort_keys=True, separators=(",", ":"))  # as canonical JSON
         return raw if text is None else text.encode("ascii")
     return raw
 
 
 def _shown_id(value: Any) -> str | None:
-    if type(value) is int and 0 <= value < 10**38:
-        return str(value)
-    if type(value) is str and value.isascii() and value.isdigit() and len(value) <= 38:
-        return value
-    return None
+    shown = _normal_id(value)
+    is_id = isinstance(shown, str) and shown.isascii() and shown.isdigit() and len(shown) <= _LONGEST_ID
+    return shown if is_id else None
 
 
 def _shown_type(value: Any) -> str | None:

@@ -40,6 +40,10 @@ _STARTED = Statement(
 _QUARANTINED = Statement(
     "SELECT stream, status FROM amie_quarantine WHERE hub = :hub AND site = :site AND sha256 = :sha256"
 )
+_UNUSED_PACKET = Statement(
+    "SELECT stream FROM amie_quarantine WHERE hub = :hub AND site = :site"
+    " AND packet_rec_id = :packet_rec_id AND status = 'quarantined' ORDER BY stream"
+)
 _UNUSED = Statement(
     "SELECT 1 FROM amie_quarantine WHERE hub = :hub AND site = :site AND trans_rec_id = :trans_rec_id"
     " AND status = 'quarantined' LIMIT 1"
@@ -83,7 +87,7 @@ class View:
         if stream is None:
             row = self.cursor.one(_BY_STREAM, self._key | {"stream": name})
             if row is None:
-                raise TransactionNotFound(f"The log of {self.reader.site} has no transaction {name[:60]}.")
+                raise TransactionNotFound(f"The log has no transaction {name[:60]}.")
             stream = row[0]
         return self.state(stream)
 
@@ -111,6 +115,11 @@ class View:
         """Return what is known of something that was put into quarantine."""
         row = self.cursor.one(_QUARANTINED, self._key | {"sha256": sha256})
         return None if row is None else KnownItem(row[0], row[1] == "released")
+
+    def quarantined_as(self, packet_rec_id: str) -> list[str]:
+        """Return the quarantine ids of what is in quarantine under a packet's record id."""
+        rows = self.cursor.all(_UNUSED_PACKET, self._key | {"packet_rec_id": packet_rec_id})
+        return [row[0] for row in rows]
 
     def has_quarantined(self, trans_rec_id: str | None) -> bool:
         """Tell whether something of a transaction is in quarantine."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from amie_engine.packet.base import Packet
-from amie_engine.packet.fields import Field
+from amie_engine.packet.fields import Field, parse_date
 
 __all__ = ["missing_to_start", "missing_to_reply", "problems"]  # noqa: RUF022 # in the order of their definition
 
@@ -48,6 +50,7 @@ def problems(packet: Packet, request: Mapping[str, Any] | None = None) -> tuple[
     """
     found = [] if request is None else _differing(packet, request)
     found += _phone_numbers(packet)
+    found += _forms(packet, request or {})
     if packet.packet_type == "notify_user_modify":
         action = packet._body.get("ActionType")
         if action == "delete" and not _is_blank(packet, "LastName"):
@@ -106,6 +109,45 @@ def _phone_numbers(packet: Packet) -> list[str]:
                 found.append(f"{name} is required where {other} is given")
                 break
     return found
+
+
+def _forms(packet: Packet, request: Mapping[str, Any]) -> list[str]:
+    """Dates, times and amounts have one form on the wire; what repeats the request's words may be as odd."""
+    found = []
+    for name, field in packet._fields.items():
+        value = packet._body.get(name)
+        form = _FORMS.get(field.kind)
+        if form is None or _is_blank(packet, name) or value == request.get(name):
+            continue
+        if not form[0](value):
+            found.append(f"{name} must be {form[1]}")
+    return found
+
+
+def _is_date(value: Any) -> bool:
+    parsed = parse_date(value) if isinstance(value, str) else None
+    return parsed is not None and parsed.isoformat() == value.strip()
+
+
+def _is_moment(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value.strip()).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _is_amount(value: Any) -> bool:
+    try:
+        return type(value) in (str, int, float) and Decimal(str(value).strip()).is_finite()
+    except InvalidOperation:
+        return False
+
+
+_FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "date": (_is_date, "a date, YYYY-MM-DD"),
+    "datetime": (_is_moment, "a time with its zone, in the form of ISO 8601"),
+    "amount": (_is_amount, "a decimal number"),
+}
 
 
 def _inform(packet: Packet) -> list[str]:

@@ -7,6 +7,8 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, Outcome, OutcomeKind
@@ -27,6 +29,11 @@ from amie_engine.site.worker import Worked, Worker
 __all__ = ["Round", "Runner"]
 
 logger = logging.getLogger("amie_engine.site")
+
+_FIRST_LOOK = timedelta(minutes=1)
+_LAST_LOOK = timedelta(hours=1)
+_LOOKS_A_ROUND = 50
+"""How many histories one round fetches, so that a long absence costs the service few calls at a time."""
 
 _LOUD = {
     OutcomeKind.CONFLICT: "Packet %s of transaction %s came again with other content; both are kept.",
@@ -95,6 +102,7 @@ class Runner:
         self._worker = Worker(engine, site, jitter=jitter)
         self._sender = Sender(engine, client, jitter=jitter)
         self._noted: set[str] = set()
+        self._looks: dict[str, tuple[datetime, timedelta]] = {}
 
     def poll_once(self) -> dict[OutcomeKind, int]:
         """Take in all that the service lists; return how many packets came to what end.
@@ -187,9 +195,30 @@ class Runner:
             gap = outcome.history_needed or outcome.kind is OutcomeKind.HELD
             if gap and outcome.trans_rec_id is not None:
                 histories[outcome.trans_rec_id] = None
-        for trans_rec_id in histories:
+        for trans_rec_id in (*histories, *self._moved_unseen(listing)):
             self._adopt(trans_rec_id, result)
         self._acknowledge(listing)
+
+    def _moved_unseen(self, listing: PacketList) -> list[str]:
+        """The open transactions of which the service lists nothing any more.
+
+        It lists a packet until it is answered: so it has gone on without us. An answer of its was lost on
+        the way, or it, or another tool of the site, has set the transaction failed. Its history tells. One
+        that has no news is asked for again later and later.
+        """
+        documents = (entry.document for entry in listing.unreadable)
+        listed = {str(packet.trans_rec_id) for packet in listing} | {
+            _trans_rec_id(each) for each in documents
+        }
+        now = self.engine.now()
+        open_ids = [transaction.trans_rec_id for transaction in self.engine.transactions(open_only=True)]
+        unseen = [name for name in open_ids if name is not None and name not in listed]
+        self._looks = {name: self._looks[name] for name in unseen if name in self._looks}
+        due = [name for name in unseen if name not in self._looks or self._looks[name][0] <= now]
+        for name in due[:_LOOKS_A_ROUND]:
+            pause = min(self._looks[name][1] * 2, _LAST_LOOK) if name in self._looks else _FIRST_LOOK
+            self._looks[name] = (now + pause, pause)
+        return due[:_LOOKS_A_ROUND]
 
     def _work(self, result: Round, stop: threading.Event | None) -> None:
         result.worked = self._worker.work_once(stop)
@@ -235,6 +264,11 @@ class Runner:
     def _note(self, result: Round, error: AMIEEngineError) -> None:
         result.errors.append(error)
         logger.warning("%s: %s", error.code, told(error))
+
+
+def _trans_rec_id(document: Any) -> str:
+    header = document.get("header") if isinstance(document, dict) else None
+    return str(header.get("trans_rec_id")) if isinstance(header, dict) else ""
 
 
 def _raise_first(result: Round) -> None:
