@@ -28,7 +28,7 @@ MISTAKES = [
     (("migrate", "--database", "mysql://x/y"), 1, "database-unavailable", "mysql"),
     (("migrate", "--database", "sqlite:////no/where/amie.db"), 1, "database-unavailable", "can't be used"),
     (("transactions",), 1, "database-unavailable", "There is no log at amie.db."),
-    (("show", "1"), 1, "database-unavailable", "`amie-engine demo` makes one"),
+    (("show", "1"), 1, "database-unavailable", "`amie-engine run` makes it"),
     (("quarantine",), 1, "database-unavailable", "There is no log at amie.db."),
     (("quarantine", "--release"), 2, "settings-invalid", "--release needs the ID"),
     (("demo", "--scenario", "nope"), 2, "sandbox-refusal", "There is no such test scenario."),

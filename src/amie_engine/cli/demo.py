@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -97,8 +100,9 @@ def _tell(stage: Stage, compared: list[Comparison], seconds: float, agreed: bool
     first = (ours[0].trans_rec_id if ours else None) or "TRANS"
     for line in (
         f"The log is {url}. Look into it with:",
-        f"  amie-engine transactions --database {url}",
-        f"  amie-engine show {first} --database {url}",
+        f"  {_command()} transactions --database {url}",
+        f"  {_command()} show {first} --database {url}",
+        "Then write a site's first handler: docs/getting-started.md",
     ):
         console.print(line, soft_wrap=True, markup=False)
 
@@ -150,3 +154,9 @@ def _row(transaction: TransactionSummary, path: list[str]) -> tuple[str | Text, 
     arrows = Text(" > ", style="dim").join(state_text(state) for state in path)
     name = type_name(transaction.type, wide=False)
     return f"  {transaction.trans_rec_id}", name, transaction.grant_number or "", arrows
+
+
+def _command() -> str:
+    """The command as the person who runs the demo can type it again: it may not be on the path."""
+    called = Path(sys.argv[0])
+    return called.name if shutil.which(called.name) else str(called)

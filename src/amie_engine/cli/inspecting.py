@@ -17,10 +17,12 @@ from amie_engine.cli.tables import print_quarantine, print_story, print_transact
 from amie_engine.engine import Due, Engine, QuarantinedItem
 from amie_engine.engine.views import as_json as json_values
 from amie_engine.errors import SettingsError
+from amie_engine.log.events import EventType
 
 __all__ = ["quarantine", "show", "transactions"]
 
 _SHORTEST_STREAM = 6
+_TELLS_MORE = (EventType.WORK_FAILED, EventType.PACKET_REJECTED)
 
 
 def transactions(
@@ -50,8 +52,11 @@ def transactions(
         console = Console(highlight=False)
         if not found:
             console.print("No transactions." if not only_open else "No open transactions.")
-            return
-        print_transactions(console, found, engine.now())
+        else:
+            print_transactions(console, found, engine.now())
+        apart = len(engine.quarantine())
+        if apart:
+            console.print(f"In quarantine: {apart}. See why with: amie-engine quarantine", soft_wrap=True)
 
 
 def show(
@@ -91,6 +96,8 @@ def show(
         due = engine.expected_reply(name)
     if due.turn is not None:
         console.print(_whose_turn(due))
+    if not documents and any(entry.event in _TELLS_MORE for entry in story.entries):
+        console.print("What went wrong stands there in full with --documents.")
 
 
 def quarantine(

@@ -85,7 +85,7 @@ def _require_file(url: str) -> None:
         if database.is_sqlite and path and path != ":memory:" and not Path(path).is_file():
             raise DatabaseUnavailable(
                 f"There is no log at {path}.",
-                hint="Give its URL with --database, such as sqlite:///amie.db; `amie-engine demo` makes one.",
+                hint="Give its URL with --database, such as sqlite:///amie.db; `amie-engine run` makes it.",
             )
     finally:
         database.close()

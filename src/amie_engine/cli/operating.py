@@ -20,6 +20,7 @@ from amie_engine.log.migrate import current_revision, revisions
 from amie_engine.log.migrate import migrate as migrate_database
 from amie_engine.site import Round, Runner, Site, load_site
 from amie_engine.site.stopping import stopping_on_signals
+from amie_engine.site.worker import Worked
 
 __all__ = ["migrate", "poll", "run"]
 
@@ -156,7 +157,7 @@ def run(
             with stopping_on_signals(stop):
                 result = runner.run_once(stop)
             _report(result, as_json=as_json)
-            raise typer.Exit(1 if result.errors else 0)
+            raise typer.Exit(1 if result.errors or result.worked[Worked.FAILED] else 0)
         runner.run(stop, on_round=_report_line if as_json else None)
 
 
