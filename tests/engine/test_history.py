@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
 from datetime import timedelta
 
-import amie_engine
 from amie_engine import Engine
 from amie_engine.engine.views import as_json
 from amie_engine.errors import ReplyIncomplete
@@ -90,35 +88,6 @@ def test_work_that_failed_waits_and_says_why(engine: Engine, clock: Clock) -> No
     clock.forward(minutes=6)
     [again] = engine.work.ready()
     assert again.attempts == 1
-
-
-def test_the_public_names_and_their_docstrings() -> None:
-    assert sorted(amie_engine.__all__) == [
-        "AMIEClient",
-        "AMIEEngineError",
-        "AMIERequestError",
-        "Due",
-        "Engine",
-        "Handle",
-        "Outcome",
-        "OutcomeKind",
-        "Packet",
-        "PacketInvalidData",
-        "PacketInvalidType",
-        "PacketList",
-        "QuarantinedItem",
-        "Runner",
-        "Site",
-        "Transaction",
-        "TransactionSummary",
-        "Work",
-        "__version__",
-    ]
-    for name in amie_engine.__all__:
-        item = getattr(amie_engine, name)
-        assert isinstance(item, str) or inspect.getdoc(item)
-    for name, method in inspect.getmembers(Engine, inspect.isfunction):
-        assert name.startswith("_") or inspect.getdoc(method), name
 
 
 def test_errors_survive_a_task_queue() -> None:
