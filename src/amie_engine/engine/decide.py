@@ -68,7 +68,8 @@ def _decide_hubs(state: TransactionState, packet: Incoming, salt: str, complete:
         return note_duplicate(state, packet, salt, earlier)
     kind = state.type or opened_by(packet.packet_type, Party.HUB)
     if kind is None:
-        return unplaced(state, packet, salt, complete=complete)
+        late = state.is_final  # it was failed before its beginning was known
+        return _decide_late(state, packet, salt) if late else unplaced(state, packet, salt, complete=complete)
     before = state.state if earlier is None else earlier.state_before
     if step(kind, before, Party.HUB, packet.move) is not None:
         replaces = None if earlier is None else earlier.packet_rec_id

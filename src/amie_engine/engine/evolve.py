@@ -62,7 +62,7 @@ def _accept(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> 
     assert event.packet_type is not None  # noqa: S101 # the decision made it so
     sender = Party(event.sender or Party.HUB)
     move = inform_move(event.status) if event.packet_type == INFORM else event.packet_type
-    kind = state.type or opened_by(event.packet_type, sender)
+    kind = state.type or (None if facts.get("acknowledges") else opened_by(event.packet_type, sender))
     before = _state_of_replaced(state, facts.get("replaces")) or state.state
     after = None if kind is None or facts.get("acknowledges") else step(kind, before, sender, move)
     entry = PacketEntry(

@@ -75,10 +75,10 @@ def _listed_entry(
 
 def _decide_other_tools(state: TransactionState, packet: Incoming, salt: str, complete: bool) -> Decision:
     kind = state.type or _begun_with(state, packet, complete)
-    if kind is None:
+    if kind is None and not state.is_final:
         return unplaced(state, packet, salt, complete=complete)
-    allowed = step(kind, state.state, Party.SITE, packet.move) is not None
-    if not allowed and not state.is_final:
+    allowed = kind is not None and step(kind, state.state, Party.SITE, packet.move) is not None
+    if kind is not None and not allowed and not state.is_final:
         if legal_later(kind, state.state, Party.SITE, packet.move):
             return hold(state, packet, salt)
         return refuse(f"A {packet.packet_type} of this site has no place in a {kind} that is {state.state}.")
