@@ -54,7 +54,8 @@ def decide_receive(
         sent: The bodies of what the outbox has sent and no listing has shown, by what they answer.
         complete: The transaction's whole history is being fed in, oldest packet first.
     """
-    packet = replace(packet, sender=packet.sender or _sender_of_inform(state, packet, sent))
+    if packet.sender is None:
+        packet = replace(packet, sender=_sender_of_inform(state, packet, sent))
     if state.packet(packet.packet_rec_id) is not None:
         return Decision(OutcomeKind.ALREADY_THERE)
     if packet.sender is Party.SITE:

@@ -21,9 +21,12 @@ from amie_engine.engine.state import (
     WorkItem,
 )
 from amie_engine.log.events import Event, EventType
-from amie_engine.protocol import Move, Party, State, opened_by, step
+from amie_engine.protocol import FINAL_STATES, Move, Party, State, moves_from, opened_by, step
 
 __all__ = ["evolve", "fold"]
+
+Changes = dict[str, Any]
+"""The attributes of a state that an event changes."""
 
 
 def fold(stream: str, events: Iterable[Event]) -> TransactionState:
@@ -38,26 +41,23 @@ def evolve(state: TransactionState, event: Event) -> TransactionState:
         EventUnreadable: The event is of a type or a schema version that this release does not know.
     """
     event.check_readable()
-    return _EVOLVE[EventType(event.type)](_advance(state, event), event, event.facts)
-
-
-def _advance(state: TransactionState, event: Event) -> TransactionState:
-    return replace(
-        state,
-        hub=event.hub,
-        site=event.site,
-        trans_rec_id=state.trans_rec_id or event.trans_rec_id,
-        version=event.version,
-        opened_at=state.opened_at or event.recorded_at,
-        opened_position=state.opened_position or event.position,
-        updated_at=event.recorded_at,
-    )
+    changes: Changes = {
+        "hub": event.hub,
+        "site": event.site,
+        "trans_rec_id": state.trans_rec_id or event.trans_rec_id,
+        "version": event.version,
+        "opened_at": state.opened_at or event.recorded_at,
+        "opened_position": state.opened_position or event.position,
+        "updated_at": event.recorded_at,
+    }
+    changes |= _CHANGES[EventType(event.type)](state, event, event.facts)
+    return replace(state, **changes)
 
 
 # Packets that become part of the transaction
 
 
-def _accept(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+def _accepted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
     """A packet becomes part of the transaction: it moves the state, unless it only acknowledges."""
     assert event.packet_type is not None  # noqa: S101 # the decision made it so
     sender = Party(event.sender or Party.HUB)
@@ -80,16 +80,16 @@ def _accept(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> 
         fields=facts.get("fields", {}),
         answers=facts.get("answers"),
     )
-    failed_by = state.failed_by if after is None else sender if after is State.FAILED else None
-    return replace(
-        _without_held(state, event),
-        type=kind,
-        state=state.state if after is None else after,
-        transaction_id=state.transaction_id or facts.get("transaction_id"),
-        packets=(*state.packets, entry),
-        anomalies=_with(state.anomalies, facts.get("anomalies", ())),
-        failed_by=failed_by,
-    )
+    changes: Changes = {
+        "type": kind,
+        "transaction_id": state.transaction_id or facts.get("transaction_id"),
+        "packets": (*state.packets, entry),
+        "held": _without_held(state, event),
+        "anomalies": _with(state.anomalies, facts.get("anomalies", ())),
+    }
+    if after is not None:
+        changes |= {"state": after, "failed_by": sender if after is State.FAILED else None}
+    return changes
 
 
 def _state_of_replaced(state: TransactionState, replaced: str | None) -> State | None:
@@ -98,76 +98,80 @@ def _state_of_replaced(state: TransactionState, replaced: str | None) -> State |
     return packet.state_before if packet else None
 
 
-def _received(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
-    after = _accept(state, event, facts)
-    if after.is_final:
-        return replace(after, work=_all_done(after.work))
-    if after.packets[-1].moved and after.site_moves():
+def _received(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    changes = _accepted(state, event, facts)
+    after = changes.get("state")
+    if (after or state.state) in FINAL_STATES:
+        return changes | {"work": _all_done(state.work)}
+    if after is not None and moves_from(changes["type"], after, Party.SITE):
         item = WorkItem(event.packet_rec_id or "", event.packet_type or "", "ready", event.recorded_at)
-        return replace(after, work=(*after.work, item))
-    return after
+        return changes | {"work": (*state.work, item)}
+    return changes
 
 
-def _own_packet(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+def _own_packet(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
     """The site's packet has arrived: by our outbox, or sent by another tool of the site."""
     if facts.get("attached"):  # it is part of the transaction already; now its record id is known as well
-        packets = [
+        packets = tuple(
             replace(packet, packet_rec_id=event.packet_rec_id)
             if packet.answers == facts["answers"] and packet.sender is Party.SITE
             else packet
             for packet in state.packets
-        ]
-        after = replace(_without_held(state, event), packets=tuple(packets))
-        return _with_entry(after, facts["answers"], packet_rec_id=event.packet_rec_id)
-    if facts.get("call") == SET_FAILED:
-        after = state if state.is_final else replace(state, state=State.FAILED, failed_by=Party.SITE)
-    else:
-        after = _accept(state, event, facts)
-    if event.type == EventType.PACKET_CONFIRMED:
-        after = _with_entry(
-            after, facts["answers"], status="confirmed", packet_rec_id=event.packet_rec_id, error_code=None
         )
-    if after.is_final or not after.site_moves():
-        after = replace(after, work=_all_done(after.work))
-    return after
+        outbox = _with_entry(state, facts["answers"], packet_rec_id=event.packet_rec_id)
+        return {"packets": packets, "outbox": outbox, "held": _without_held(state, event)}
+    if facts.get("call") == SET_FAILED:
+        changes: Changes = {} if state.is_final else {"state": State.FAILED, "failed_by": Party.SITE}
+    else:
+        changes = _accepted(state, event, facts)
+    if event.type == EventType.PACKET_CONFIRMED:
+        changes["outbox"] = _with_entry(
+            state, facts["answers"], status="confirmed", packet_rec_id=event.packet_rec_id, error_code=None
+        )
+    kind, after = changes.get("type", state.type), changes.get("state", state.state)
+    if after in FINAL_STATES or kind is None or not moves_from(kind, after, Party.SITE):
+        changes["work"] = _all_done(state.work)
+    return changes
 
 
 # Packets that do not
 
 
-def _held(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+def _held(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
     held = HeldPacket(
         event.packet_rec_id or "", event.packet_type or "", event.sender, event.version, facts["content"]
     )
-    return replace(state, held=(*state.held, held))
+    return {"held": (*state.held, held)}
 
 
-def _duplicated(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
-    return replace(
-        _without_held(state, event),
-        noted=state.noted | {str(event.packet_rec_id)},
-        anomalies=_with(state.anomalies, facts.get("anomalies", ())),
-    )
+def _duplicated(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    return {
+        "held": _without_held(state, event),
+        "noted": state.noted | {str(event.packet_rec_id)},
+        "anomalies": _with(state.anomalies, facts.get("anomalies", ())),
+    }
 
 
-def _conflicted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
-    kept = _without_held(state, event) if facts.get("gives_way") else state
-    return replace(kept, anomalies=_with(state.anomalies, facts.get("anomalies", ())))
+def _conflicted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    return {
+        "held": _without_held(state, event) if facts.get("gives_way") else state.held,
+        "anomalies": _with(state.anomalies, facts.get("anomalies", ())),
+    }
 
 
-def _no_longer_held(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
-    return _without_held(state, event)
+def _no_longer_held(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    return {"held": _without_held(state, event)}
 
 
-def _moved_away(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+def _moved_away(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
     """What was held here belongs to a transaction that the site began: this stream has no wire id then."""
-    return replace(_without_held(state, event), trans_rec_id=None)
+    return {"held": _without_held(state, event), "trans_rec_id": None}
 
 
 # The outbox
 
 
-def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
     move = Move.SET_FAILED if event.packet_type is None else event.packet_type
     if event.packet_type == INFORM:
         move = inform_move(event.status)
@@ -192,37 +196,40 @@ def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) ->
         else item
         for item in state.work
     )
-    return replace(state, type=kind, outbox=(*others, entry), work=work)
+    return {"type": kind, "outbox": (*others, entry), "work": work}
 
 
-def _attempted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+def _attempted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
     entry = state.outgoing(facts["answers"])
     attempts = 1 if entry is None else entry.attempts + 1
-    return _with_entry(
+    outbox = _with_entry(
         state, facts["answers"], status="attempting", attempts=attempts, attempted_at=event.recorded_at
     )
+    return {"outbox": outbox}
 
 
-def _rejected(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
-    return _with_entry(state, facts["answers"], status="rejected", error_code=facts.get("code"))
+def _rejected(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    return {"outbox": _with_entry(state, facts["answers"], status="rejected", error_code=facts.get("code"))}
 
 
-def _transaction_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
-    return replace(
-        state, state=State.FAILED, failed_by=Party(event.sender or Party.SITE), work=_all_done(state.work)
-    )
+def _transaction_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    return {
+        "state": State.FAILED,
+        "failed_by": Party(event.sender or Party.SITE),
+        "work": _all_done(state.work),
+    }
 
 
 # The work
 
 
-def _work_deferred(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+def _work_deferred(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
     return _with_item(
         state, event, status="waiting", not_before=facts.get("not_before"), reason=facts["reason"]
     )
 
 
-def _work_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> TransactionState:
+def _work_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
     return _with_item(
         state,
         event,
@@ -241,27 +248,23 @@ def _with(anomalies: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
     return (*anomalies, *(anomaly for anomaly in more if anomaly not in anomalies))
 
 
-def _without_held(state: TransactionState, event: Event) -> TransactionState:
-    if not state.held:
-        return state
-    held = tuple(held for held in state.held if held.packet_rec_id != event.packet_rec_id)
-    return replace(state, held=held)
+def _without_held(state: TransactionState, event: Event) -> tuple[HeldPacket, ...]:
+    return tuple(held for held in state.held if held.packet_rec_id != event.packet_rec_id)
 
 
-def _with_entry(state: TransactionState, answers: str, **changes: Any) -> TransactionState:
-    outbox = tuple(replace(e, **changes) if e.answers == answers else e for e in state.outbox)
-    return replace(state, outbox=outbox)
+def _with_entry(state: TransactionState, answers: str, **changes: Any) -> tuple[OutboxEntry, ...]:
+    return tuple(replace(e, **changes) if e.answers == answers else e for e in state.outbox)
 
 
-def _with_item(state: TransactionState, event: Event, **changes: Any) -> TransactionState:
-    """The state with a changed work item; one that is done stays done."""
+def _with_item(state: TransactionState, event: Event, **changes: Any) -> Changes:
+    """A changed work item; one that is done stays done."""
     work = tuple(
         replace(item, **changes)
         if item.packet_rec_id == event.packet_rec_id and item.status != "done"
         else item
         for item in state.work
     )
-    return replace(state, work=work)
+    return {"work": work}
 
 
 def _all_done(work: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
@@ -270,7 +273,7 @@ def _all_done(work: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
     )
 
 
-_EVOLVE: dict[EventType, Callable[[TransactionState, Event, Mapping[str, Any]], TransactionState]] = {
+_CHANGES: dict[EventType, Callable[[TransactionState, Event, Mapping[str, Any]], Changes]] = {
     EventType.PACKET_RECEIVED: _received,
     EventType.PACKET_HELD: _held,
     EventType.PACKET_DUPLICATED: _duplicated,

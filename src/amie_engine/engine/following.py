@@ -6,7 +6,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from amie_engine.engine.drafts import draft_for
-from amie_engine.engine.due import turn_of
 from amie_engine.engine.failures import left_over
 from amie_engine.engine.record_id import first_answer, same_record
 from amie_engine.engine.replies import decide_reply
@@ -46,7 +45,7 @@ def answer_repeats(unit: UnitOfWork, first: TransactionState, now: datetime) -> 
 
 def _repeat_first_answer(unit: UnitOfWork, state: TransactionState, now: datetime) -> TransactionState:
     """Answer a project request that was processed before with the first one's answer."""
-    waiting = turn_of(state).answers
+    waiting = state.last_moving if state.state is State.REQUESTED else None
     if waiting is None or waiting.packet_rec_id is None or state.outgoing(waiting.packet_rec_id) is not None:
         return state
     first = first_answer(unit, state)

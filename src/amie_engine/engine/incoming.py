@@ -204,8 +204,13 @@ def _value(packet: Packet, name: str) -> Any:
 
 def _is_long(value: Any) -> bool:
     if isinstance(value, str):
-        return len(value) * 6 > _LONGEST_FACT and len(canonical_json(value)) > _LONGEST_FACT
-    return isinstance(value, list | dict | int) and len(canonical_json(value)) > _LONGEST_FACT
+        shortest = len(value)
+    elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+        shortest = sum(len(item) + 1 for item in value)
+    else:
+        return len(canonical_json(value)) > _LONGEST_FACT
+    # A character takes up to six, or twelve as a pair: most values need not be written to be found short.
+    return shortest * 12 > _LONGEST_FACT and len(canonical_json(value)) > _LONGEST_FACT
 
 
 def _timestamp(packet: Packet) -> str | None:

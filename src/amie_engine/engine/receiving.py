@@ -154,7 +154,7 @@ class Receiver:
             held_salt = unit.reader.salt(state.stream, held.version)
             if held_salt and held.content != salted_digest(held_salt, packet.identity):
                 return state, self._conflict(unit, state, packet, salt), []
-        if reuses_record_id(unit, packet):
+        if reuses_record_id(unit, state, packet):
             packet = replace(packet, anomalies=(*packet.anomalies, "record-id-reused"))
         sent = unit.sent_by(state)
         decision = decide_receive(state, packet, salt, sent, complete=complete)

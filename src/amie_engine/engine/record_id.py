@@ -69,22 +69,15 @@ def same_record(view: View, state: TransactionState) -> list[TransactionState]:
     request = state.request
     if request is None or state.type != _REQUEST:
         return []
-    return [
-        other
-        for other in _with_record_id(view, request.fields)
-        if other.stream != state.stream
-        and other.request is not None
-        and _is_same(other.request.fields, request.fields)
-    ]
+    others = _with_record_id(view, request.fields, but=state.stream)
+    return [o for o in others if o.request is not None and _is_same(o.request.fields, request.fields)]
 
 
-def reuses_record_id(view: View, packet: Incoming) -> bool:
-    """Whether a request's RecordID was used before, for another grant or resource."""
+def reuses_record_id(view: View, state: TransactionState, packet: Incoming) -> bool:
+    """Whether a request's RecordID was used before, in another transaction, for another grant or resource."""
     return packet.packet_type == _REQUEST and any(
-        other.request is not None
-        and other.trans_rec_id != packet.trans_rec_id
-        and not _is_same(other.request.fields, packet.fields)
-        for other in _with_record_id(view, packet.fields)
+        other.request is not None and not _is_same(other.request.fields, packet.fields)
+        for other in _with_record_id(view, packet.fields, but=state.stream)
     )
 
 
@@ -95,9 +88,9 @@ def _others(view: View, state: TransactionState) -> list[TransactionState]:
     return [other for other in same_record(view, state) if other.state is not State.FAILED]
 
 
-def _with_record_id(view: View, fields: Mapping[str, Any]) -> list[TransactionState]:
+def _with_record_id(view: View, fields: Mapping[str, Any], *, but: str) -> list[TransactionState]:
     record_id = record_id_of(fields)
-    return [] if record_id is None else view.with_record_id(record_id)
+    return [] if record_id is None else view.with_record_id(record_id, but=but)
 
 
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

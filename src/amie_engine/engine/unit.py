@@ -26,7 +26,7 @@ _BY_WIRE_ID = Statement(
 )
 _BY_RECORD_ID = Statement(
     "SELECT stream FROM amie_transactions WHERE hub = :hub AND site = :site AND record_id = :record_id"
-    " AND type = 'request_project_create' ORDER BY opened_position"
+    " AND type = 'request_project_create' AND stream <> :but ORDER BY opened_position"
 )
 _BY_STREAM = Statement(
     "SELECT stream FROM amie_transactions WHERE hub = :hub AND site = :site AND stream = :stream"
@@ -91,9 +91,9 @@ class View:
             stream = row[0]
         return self.state(stream)
 
-    def with_record_id(self, record_id: str) -> list[TransactionState]:
-        """Return the transactions of project requests with a RecordID, oldest first."""
-        rows = self.cursor.all(_BY_RECORD_ID, self._key | {"record_id": record_id})
+    def with_record_id(self, record_id: str, *, but: str) -> list[TransactionState]:
+        """Return the transactions of project requests with a RecordID, oldest first, but for one stream."""
+        rows = self.cursor.all(_BY_RECORD_ID, self._key | {"record_id": record_id, "but": but})
         return [self.state(row[0]) for row in rows]
 
     def sent_by(self, state: TransactionState) -> dict[str, Mapping[str, Any]]:
@@ -139,8 +139,7 @@ class UnitOfWork(View):
         Raises:
             ConcurrencyConflict: Somebody else changed the transaction.
         """
-        storable_events = [replace(event, actor=storable(event.actor)) for event in events]
-        appended = self._writer.append(state.stream, state.version, storable_events)
+        appended = self._writer.append(state.stream, state.version, [_storable(event) for event in events])
         for event in appended:
             before, state = state, evolve(state, event)
             project(self.cursor, before, state, event)
@@ -151,6 +150,11 @@ class UnitOfWork(View):
         [appended] = self._writer.append(stream, version, [event])
         project_quarantine(self.cursor, appended)
         return appended
+
+
+def _storable(event: NewEvent) -> NewEvent:
+    actor = storable(event.actor)
+    return event if actor == event.actor else replace(event, actor=actor)
 
 
 def storable(text: str) -> str:
