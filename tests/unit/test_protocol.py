@@ -83,7 +83,7 @@ FAILURES = [
     (Party.SITE, Move.SET_FAILED),
     (Party.SITE, Move.DEADLINE_CONFIRMED),
 ]
-OPEN_STATES = [state for state in State if state not in FINAL_STATES]
+STATE_AFTER = {"request": State.REQUESTED, "notify": State.NOTIFIED, "data": State.CONFIRMED}
 
 Path = tuple[tuple[Party, str], ...]
 
@@ -95,6 +95,12 @@ def sequence(transaction_type: str) -> Path:
         arrow, abbreviation = part.split(" ")
         path.append((Party.HUB if arrow == ">" else Party.SITE, ABBREVIATIONS[abbreviation]))
     return tuple(path)
+
+
+def open_states(transaction_type: str) -> list[State]:
+    """The states between the packets of a sequence of the table."""
+    kinds = [move.partition("_")[0] for _, move in sequence(transaction_type)]
+    return [State.START, *(STATE_AFTER[kind] for kind in kinds if kind in STATE_AFTER)]
 
 
 def paths_to(transaction_type: str, end: State) -> set[Path]:
@@ -121,27 +127,27 @@ class TestEachType:
     def test_the_machine_and_the_table_agree_on_every_move_in_every_state(self, name: str) -> None:
         machine = machine_for(name)
         legal = 0
+        assert set(machine.states) == {*open_states(name), *FINAL_STATES}
         for state, sender, move in product(State, Party, MOVES):
-            drawn = [
+            drawn = state in machine.states and [
                 transition.dest
                 for transition in machine.get_transitions(trigger_name(sender, move), source=state.value)
             ]
             compiled = step(name, state, sender, move)
-            assert drawn == ([] if compiled is None else [compiled])
+            assert (drawn or []) == ([] if compiled is None else [compiled])
             assert COMPILED[name].get((state, sender, move)) is compiled
             legal += compiled is not None
         assert legal == len(COMPILED[name]) == len(machine.get_transitions())
         assert set(machine.events) == {
             trigger_name(row.sender, row.move) for row in TRANSACTION_TYPES[name].rows
         }
-        assert set(machine.states) == set(State)
         assert {state for state in machine.states if machine.get_state(state).final} == FINAL_STATES
 
     def test_a_model_driven_by_transitions_goes_where_the_table_says(self, name: str) -> None:
         machine = machine_for.__wrapped__(name)  # a machine of this test's own: models stay in a machine
         model: Any = Model()
         machine.add_model(model)
-        for state, sender, move in product(State, Party, MOVES):
+        for state, sender, move in product([*open_states(name), *FINAL_STATES], Party, MOVES):
             following = step(name, state, sender, move)
             trigger = trigger_name(sender, move)
             machine.set_state(state.value, model)
@@ -166,9 +172,9 @@ class TestEachType:
         assert paths_to(name, State.FAILED) == expected
 
     def test_from_every_state_that_is_not_final_a_failure_leads_to_failed(self, name: str) -> None:
-        for state, (sender, failure) in product(OPEN_STATES, FAILURES):
+        for state, (sender, failure) in product(open_states(name), FAILURES):
             assert step(name, state, sender, failure) is State.FAILED
-        for state in OPEN_STATES:
+        for state in open_states(name):
             assert step(name, state, Party.HUB, Move.DEADLINE_CONFIRMED) is None
 
     def test_no_way_leads_out_of_a_final_state(self, name: str) -> None:

@@ -41,7 +41,10 @@ class Validation(Header):
 
     def missing_attributes(self) -> list[str]:
         """Return the required items without a value; in a reply, less those that the service can infer."""
-        missing = [name for name in self._data_keys_required if not self._has_value(name)]
+        body = self._body
+        missing = [
+            name for name in self._data_keys_required if body.get(name) is None and not self._has_value(name)
+        ]
         if self.in_reply_to_id is not None:
             missing = [name for name in missing if name not in self._data_keys_not_required_in_reply]
         return missing

@@ -45,7 +45,7 @@ def machine_for(transaction_type: str) -> GraphMachine:
     transaction = TRANSACTION_TYPES[transaction_type]
     return GraphMachine(
         model=None,
-        states=[{"name": state.value, "final": state in FINAL_STATES} for state in State],
+        states=[{"name": state.value, "final": state in FINAL_STATES} for state in transaction.states],
         transitions=[
             {
                 "trigger": trigger_name(row.sender, row.move),

@@ -79,17 +79,21 @@ class TransactionType:
     originator: Party
     rows: tuple[Row, ...]
 
+    @property
+    def states(self) -> tuple[State, ...]:
+        """The states that a transaction of this type can be in, in their order."""
+        found = {state for row in self.rows for state in (row.state, row.next_state)}
+        return tuple(state for state in State if state in found)
+
 
 _REPLY_STATES = {"request": State.REQUESTED, "notify": State.NOTIFIED, "data": State.CONFIRMED}
 
 
-def _failures() -> tuple[Row, ...]:
-    """From every state that is not final: a failure inform from either side, ``state/failed`` by either, or a
-    passed deadline that the site's operator confirms."""
+def _failures(states: list[State]) -> tuple[Row, ...]:
+    """From every state of a type that is not final: a failure inform from either side, ``state/failed`` by
+    either, or a passed deadline that the site's operator confirms."""
     rows = []
-    for state in State:
-        if state in FINAL_STATES:
-            continue
+    for state in states:
         for sender in Party:
             rows.append(Row(state, sender, Move.INFORM_FAILURE, State.FAILED))
             rows.append(Row(state, sender, Move.SET_FAILED, State.FAILED))
@@ -101,12 +105,14 @@ def _transaction(abbreviation: str, originator: Party, *packet_types: str) -> Tr
     """A transaction in which the parties take turns, and the last word is a success inform."""
     rows = []
     state, sender = State.START, originator
+    states = [state]
     for packet_type in packet_types:
         next_state = _REPLY_STATES[packet_type.partition("_")[0]]
         rows.append(Row(state, sender, packet_type, next_state))
         state, sender = next_state, sender.other
+        states.append(state)
     rows.append(Row(state, sender, Move.INFORM_SUCCESS, State.COMPLETED))
-    return TransactionType(packet_types[0], abbreviation, originator, (*rows, *_failures()))
+    return TransactionType(packet_types[0], abbreviation, originator, (*rows, *_failures(states)))
 
 
 TRANSACTION_TYPES: dict[str, TransactionType] = {
