@@ -6,6 +6,8 @@ Revises:
 
 from __future__ import annotations
 
+from secrets import token_hex
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,6 +18,7 @@ depends_on = None
 
 POSITION = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 ACCEPTED = "type IN ('packet_received', 'packet_confirmed', 'packet_adopted') AND packet_rec_id IS NOT NULL"
+ERASURES = "type = 'documents_erased'"
 OPEN = "state NOT IN ('completed', 'failed')"
 COLUMNS = [
     "position",
@@ -135,15 +138,27 @@ def upgrade() -> None:
         sa.UniqueConstraint("stream", "version", name="amie_events_stream_version"),
     )
     partial_index("amie_events", "accepted", ["hub", "site", "packet_rec_id"], ACCEPTED, unique=True)
+    partial_index("amie_events", "erasures", ["hub", "site", "position"], ERASURES)
     op.create_table(
         "amie_log_head",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("position", POSITION, nullable=False),
         text("hash", null=False),
         text("recorded_at", null=False),
+        text("log_id", null=False),
         sa.CheckConstraint("id = 1", name="amie_log_head_one_row"),
     )
-    op.execute("INSERT INTO amie_log_head (id, position, hash, recorded_at) VALUES (1, 0, '', '')")
+    op.execute(f"INSERT INTO amie_log_head VALUES (1, 0, '', '', '{token_hex(16)}')")  # noqa: S608 # our own
+    op.create_table(
+        "amie_staged",
+        sa.Column("id", POSITION, primary_key=True),
+        text("hub", null=False),
+        text("site", null=False),
+        text("call", null=False),
+        text("trans_rec_id"),
+        text("arguments", null=False),
+        text("staged_at", null=False),
+    )
     for trigger in POSTGRESQL_TRIGGERS if op.get_bind().dialect.name == "postgresql" else SQLITE_TRIGGERS:
         op.execute(trigger)
     create_projections()
@@ -277,6 +292,7 @@ def downgrade() -> None:
         "amie_work",
         "amie_outbox",
         "amie_transactions",
+        "amie_staged",
         "amie_log_head",
         "amie_events",
     ):

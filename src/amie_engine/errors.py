@@ -5,8 +5,7 @@
     AMIEEngineError                         (Exception)
      ├─ PacketError                         (ValueError)
      │   ├─ PacketInvalidData               packet-invalid-data
-     │   ├─ PacketInvalidType               packet-invalid-type
-     │   └─ PacketUnreadable                packet-unreadable
+     │   └─ PacketInvalidType               packet-invalid-type
      ├─ AMIERequestError                    (requests.RequestException)  service-error
      │   ├─ ServiceUnreachable              service-unreachable
      │   ├─ ServiceAuthenticationError      service-authentication
@@ -25,20 +24,40 @@
      │   ├─ ReplyIncomplete                 reply-incomplete
      │   ├─ ReplyInvalid                    reply-invalid
      │   ├─ StartNotAllowed                 start-not-allowed
-     │   └─ QuarantineNotFound              quarantine-not-found
+     │   ├─ QuarantineNotFound              quarantine-not-found
+     │   ├─ PersonNotFound                  person-not-found
+     │   └─ ErasureRefused                  erasure-refused
      ├─ LogError
      │   ├─ DatabaseSchemaMissing           database-schema-missing
      │   ├─ DatabaseSchemaOutdated          database-schema-outdated
      │   ├─ DatabaseSchemaNewer             database-schema-newer
      │   ├─ DatabaseForeign                 database-foreign
      │   ├─ DatabaseUnavailable             database-unavailable
+     │   │   └─ ConnectionLost              connection-lost
+     │   ├─ CommitInDoubt                   commit-in-doubt
      │   ├─ ConcurrencyConflict             concurrency-conflict
-     │   └─ EventUnreadable                 event-unreadable
+     │   ├─ ConnectionNotJoinable           connection-not-joinable
+     │   ├─ EventUnreadable                 event-unreadable
+     │   ├─ LogNotEmpty                     log-not-empty
+     │   ├─ StagedCallsWaiting              staged-calls-waiting
+     │   ├─ BackupFailed                    backup-failed
+     │   └─ BackupUnsupported               backup-unsupported
+     ├─ ExportError
+     │   ├─ ExportUnreadable                export-unreadable
+     │   ├─ ExportPartial                   export-partial
+     │   └─ ExportRedacted                  export-redacted
+     ├─ FileNotWritten                      file-not-written
      ├─ SiteError
      │   ├─ HandlerInvalid                  handler-invalid
      │   └─ HandlerReturnedNothing          handler-returned-nothing
      ├─ SandboxError
      │   └─ SandboxRefusal                  sandbox-refusal
+     ├─ SealError
+     │   ├─ NothingToSeal                   nothing-to-seal
+     │   ├─ SealKeyUnusable                 seal-key-unusable
+     │   ├─ SealUnreadable                  seal-unreadable
+     │   ├─ SealInvalid                     seal-invalid
+     │   └─ SealSignatureWrong              seal-signature-wrong
      ├─ DependencyMissing                   (ImportError)  dependency-missing
      ├─ SettingsError                       settings-invalid
      └─ InternalError                       internal-error
@@ -59,7 +78,12 @@ import requests
 __all__ = [
     "AMIEEngineError",
     "AMIERequestError",
+    "BackupFailed",
+    "BackupUnsupported",
+    "CommitInDoubt",
     "ConcurrencyConflict",
+    "ConnectionLost",
+    "ConnectionNotJoinable",
     "DatabaseForeign",
     "DatabaseSchemaMissing",
     "DatabaseSchemaNewer",
@@ -67,15 +91,23 @@ __all__ = [
     "DatabaseUnavailable",
     "DependencyMissing",
     "EngineError",
+    "ErasureRefused",
     "EventUnreadable",
+    "ExportError",
+    "ExportPartial",
+    "ExportRedacted",
+    "ExportUnreadable",
+    "FileNotWritten",
     "HandlerInvalid",
     "HandlerReturnedNothing",
     "InternalError",
     "LogError",
+    "LogNotEmpty",
+    "NothingToSeal",
     "PacketError",
     "PacketInvalidData",
     "PacketInvalidType",
-    "PacketUnreadable",
+    "PersonNotFound",
     "ProtocolTableError",
     "QuarantineNotFound",
     "ReplyAlreadyDecided",
@@ -84,6 +116,11 @@ __all__ = [
     "ReplyNotDue",
     "SandboxError",
     "SandboxRefusal",
+    "SealError",
+    "SealInvalid",
+    "SealKeyUnusable",
+    "SealSignatureWrong",
+    "SealUnreadable",
     "ServiceAuthenticationError",
     "ServiceConflict",
     "ServiceFault",
@@ -94,6 +131,7 @@ __all__ = [
     "ServiceValidationError",
     "SettingsError",
     "SiteError",
+    "StagedCallsWaiting",
     "StartNotAllowed",
     "TransactionClosed",
     "TransactionNotFound",
@@ -147,13 +185,6 @@ class PacketInvalidType(PacketError):
     """No packet type has that name, or that type is not expected here."""
 
     code = "packet-invalid-type"
-
-
-class PacketUnreadable(PacketError):
-    """What came is no packet document: not JSON, not text, or not of a packet's structure."""
-
-    code = "packet-unreadable"
-    default_hint = "Look at it with `amie-engine quarantine`, and ask the service's operators to mend it."
 
 
 class AMIERequestError(AMIEEngineError, requests.RequestException):
@@ -293,6 +324,19 @@ class QuarantineNotFound(EngineError, LookupError):
     default_hint = "List what is there with `amie-engine quarantine`."
 
 
+class PersonNotFound(EngineError, LookupError):
+    """Nothing in the log concerns a person of this id or login."""
+
+    code = "person-not-found"
+    default_hint = "Give a local id, a global id or a login; `amie-engine audit --person` takes the same."
+
+
+class ErasureRefused(EngineError):
+    """Something of the person's is under way, or the erasure is not told well enough to be on record."""
+
+    code = "erasure-refused"
+
+
 class LogError(AMIEEngineError):
     """The event log can't be opened, read or written."""
 
@@ -335,6 +379,23 @@ class DatabaseUnavailable(LogError):
     retryable = True
 
 
+class ConnectionLost(DatabaseUnavailable):
+    """The connection to the database broke in the middle of a call; what the call had written is undone."""
+
+    code = "connection-lost"
+    default_hint = "Call again; if it comes often, see what the server's own log says of it."
+
+
+class CommitInDoubt(LogError):
+    """The connection broke at a commit, and the database can't be asked whether it has committed."""
+
+    code = "commit-in-doubt"
+    default_hint = (
+        "Look with `amie-engine show` whether it is there before you call again; a packet can be received"
+        " again without harm."
+    )
+
+
 class ConcurrencyConflict(LogError):
     """Another process changed the same transaction at the same moment, again and again."""
 
@@ -343,11 +404,80 @@ class ConcurrencyConflict(LogError):
     retryable = True
 
 
+class ConnectionNotJoinable(LogError):
+    """A call can't be part of the transaction on the connection that it was given."""
+
+    code = "connection-not-joinable"
+
+
 class EventUnreadable(LogError):
     """An event in the log has a type or a schema version that this release does not know."""
 
     code = "event-unreadable"
     default_hint = "Install the release that wrote it, or a later one."
+
+
+class LogNotEmpty(LogError):
+    """A log can only be imported where there is none yet."""
+
+    code = "log-not-empty"
+    default_hint = "Give the URL of a database without a log; nothing was changed in this one."
+
+
+class StagedCallsWaiting(LogError):
+    """A database can't be imported from: calls wait in it that were staged and not carried out."""
+
+    code = "staged-calls-waiting"
+    default_hint = (
+        "Have them carried out with `amie-engine poll`, or any call of the engine, and import again."
+    )
+
+
+class BackupFailed(LogError):
+    """The copy of a database is not what it should be."""
+
+    code = "backup-failed"
+    default_hint = "It was removed. Back up again; if it fails again, check the disk and the database itself."
+
+
+class BackupUnsupported(LogError):
+    """The database is of a kind that has tools of its own for backups."""
+
+    code = "backup-unsupported"
+
+
+class ExportError(AMIEEngineError):
+    """An export of a log can't be imported."""
+
+    code = "export-error"
+
+
+class ExportUnreadable(ExportError):
+    """What was to be imported is no export, or is damaged or cut off."""
+
+    code = "export-unreadable"
+    default_hint = "Nothing was imported. Export the log again, and copy the file whole."
+
+
+class ExportPartial(ExportError):
+    """An export does not begin with the log's first event."""
+
+    code = "export-partial"
+    default_hint = "Nothing was imported. Import an export that was made without --after."
+
+
+class ExportRedacted(ExportError):
+    """An export has pseudonyms in place of what is personal."""
+
+    code = "export-redacted"
+    default_hint = "Nothing was imported. Import an export that was made without --redact."
+
+
+class FileNotWritten(AMIEEngineError):
+    """A file is there already, or can't be written. What was there before is as it was."""
+
+    code = "file-not-written"
+    default_hint = "Check that its folder is there and may be written, and that the disk is not full."
 
 
 class SiteError(AMIEEngineError):
@@ -383,6 +513,47 @@ class SandboxRefusal(SandboxError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class SealError(AMIEEngineError):
+    """A seal of the log can't be made or read."""
+
+    code = "seal-error"
+
+
+class NothingToSeal(SealError):
+    """The log has no events."""
+
+    code = "nothing-to-seal"
+    default_hint = "Seal it once it has some; check its URL if it should have."
+
+
+class SealKeyUnusable(SealError):
+    """A key for seals can't be read, or is none."""
+
+    code = "seal-key-unusable"
+    default_hint = "Make a pair of keys with `amie-engine seal --new-key FILE`."
+
+
+class SealUnreadable(SealError):
+    """The file of a seal can't be read."""
+
+    code = "seal-unreadable"
+    default_hint = "Check the path, and who may read it."
+
+
+class SealInvalid(SealError, ValueError):
+    """A file has no seal in it, or one that is damaged."""
+
+    code = "seal-invalid"
+    default_hint = "Give a file that `amie-engine seal` has made."
+
+
+class SealSignatureWrong(SealError):
+    """A seal was changed after it was signed, or was signed with another key."""
+
+    code = "seal-signature-wrong"
+    default_hint = "Somebody has changed it: don't rely on it, and take the one that you keep elsewhere."
 
 
 class DependencyMissing(AMIEEngineError, ImportError):

@@ -137,7 +137,7 @@ def made_again(engine: Engine, into: Database) -> dict[str, list[Any]]:
     states: dict[str, TransactionState] = {}
     quarantined: set[str] = set()
     with into.write() as cursor:
-        for event in engine.log.events():
+        for event in engine.log.whole.events():
             if event.version == 1 and event.type == "packet_quarantined":
                 quarantined.add(event.stream)
             if event.stream in quarantined:

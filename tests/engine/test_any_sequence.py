@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amie_engine import Engine, Packet
+from amie_engine.audit import ReplayedTransaction, check_projections, replay
 from amie_engine.engine.evolve import fold
 from amie_engine.engine.incoming import INFORM
 from amie_engine.engine.outbox import Outgoing
@@ -156,9 +157,28 @@ def test_it_leaves_sense(new_log: Callable[[], sqlalchemy.Engine], sequence: lis
         site.play(step)
         for stream in [row[0] for row in rows_of(engine, "SELECT stream FROM amie_transactions")]:
             check_state(engine, stream)
-    events = list(engine.log.events())
+    events = list(engine.log.whole.events())
     assert [event.position for event in events] == list(range(1, len(events) + 1))
     assert made_again(engine, Database(new_log())) == tables(engine.database)
+    assert check_projections(engine.database).differing == {}
+    with replay(engine.database) as replayed:
+        assert all(map(is_as_folded(engine), replayed.transactions()))
+
+
+def is_as_folded(engine: Engine) -> Callable[[ReplayedTransaction], bool]:
+    """Whether the quick fold of a replay has come to what the engine's own comes to."""
+
+    def is_so(replayed: ReplayedTransaction) -> bool:
+        with engine.log.read() as reader:
+            state = fold(replayed.stream, reader.stream(replayed.stream))
+        return (replayed.trans_rec_id, replayed.type, replayed.state, replayed.version) == (
+            state.trans_rec_id,
+            state.type,
+            state.state,
+            state.version,
+        )
+
+    return is_so
 
 
 def check_state(engine: Engine, stream: str) -> TransactionState:

@@ -100,7 +100,7 @@ def test_any_sequence_leaves_every_transaction_in_a_defined_state(new_log: NewLo
     with _fresh(new_log) as engine:
         for step in steps:
             play(engine, step)
-        events = list(engine.log.events())
+        events = list(engine.log.whole.events())
         assert [event.position for event in events] == list(range(1, len(events) + 1))
         for listed in engine.transactions():
             assert listed.state in set(State)

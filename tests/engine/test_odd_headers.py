@@ -35,7 +35,7 @@ class TestHeaders:
     def test_an_unknown_type_in_the_expected_replies_is_no_fact(self, engine: Engine) -> None:
         listed = [{"type": "x" * 100_000, "timeout": 5}, {"type": "notify_project_create", "timeout": 10}]
         engine.receive(rpc(expected_reply_list=listed))
-        [event] = engine.log.events()
+        [event] = engine.log.whole.events()
         assert event.facts["expected"] == [["notify_project_create", 10]]
         assert len(event.facts_json) < 2000
 
@@ -99,7 +99,7 @@ def test_a_fact_of_any_length_stays_in_the_document(engine: Engine) -> None:
     outcome = take(engine, rpc(body=long))
     assert outcome.kind == "accepted"
     assert {f"item-too-long:{name}" for name in long} <= set(outcome.anomalies)
-    [event] = engine.log.events()
+    [event] = engine.log.whole.events()
     assert not set(long) & set(event.facts["fields"])
     assert len(event.facts_json) < 2000
     request = engine.expected_reply(1).request

@@ -32,8 +32,10 @@ NAMES = [
 
 CALLS = [
     "adopt",
+    "carry_out_staged",
     "close",
     "confirm_deadline",
+    "erase",
     "expected_reply",
     "fail",
     "history",
@@ -41,10 +43,12 @@ CALLS = [
     "quarantine",
     "quarantined",
     "receive",
+    "receive_all",
     "release",
     "reply",
     "start",
     "transactions",
+    "view",
 ]
 
 
@@ -80,4 +84,5 @@ def test_the_outcomes() -> None:
         "conflict",
         "duplicate",
         "quarantined",
+        "staged",
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from amie_engine import Engine
+from amie_engine.log.whole import read_events
 from tests.engine.playing import (
     Document,
     answer_project,
@@ -64,9 +65,9 @@ def test_the_answers_are_decided_together(engine: Engine) -> None:
         engine.receive(requested(trans))
     before = engine.log.read
     with before() as reader:
-        position = len(reader.page(0, 100))
+        position = len(read_events(reader.cursor, 0, 100))
     answer(engine, 1)
-    decided = list(engine.log.events(after=position))
+    decided = list(engine.log.whole.events(after=position))
     assert [event.type for event in decided] == ["packet_decided", "packet_decided"]
     assert [event.trans_rec_id for event in decided] == ["1", "2"]
 

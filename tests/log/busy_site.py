@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from amie_engine.engine import Engine
+from amie_engine.log.canonical import canonical_json
+from amie_engine.log.database import Statement
 from amie_engine.packet import NotifyUserModify
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -63,10 +65,10 @@ def answer(engine: Engine, trans_rec_id: int, **body: Any) -> None:
     engine.reply(trans_rec_id, due.packet)
 
 
-def whole_project(engine: Engine, clock: Clock, number: int) -> None:
+def whole_project(engine: Engine, clock: Clock, number: int, **body: Any) -> None:
     """A project from its request to the end of its transaction: RPC, NPC, DPC, ITC."""
     transaction = 50_000 + number
-    engine.receive(project_request(number))
+    engine.receive(project_request(number, **body))
     clock.forward(minutes=3)
     answer(
         engine, transaction, ProjectID=f"project-{number}", PiPersonID=f"u{number}", PiRemoteSiteLogin="robin"
@@ -75,6 +77,8 @@ def whole_project(engine: Engine, clock: Clock, number: int) -> None:
     clock.forward(minutes=3)
     data = sample("spec/data_project_create", transaction=transaction, packet=80_000 + number)
     data["body"] |= {"ProjectID": f"project-{number}", "PersonID": f"u{number}"}
+    if body:
+        data["body"] |= {"GlobalID": body["PiGlobalID"], "DnList": body["PiDnList"]}
     engine.receive(data)
     answer(engine, transaction)
     send(engine)
@@ -89,6 +93,8 @@ def play(engine: Engine, clock: Clock) -> None:
     _trouble(engine, clock)
     _accounts(engine, clock)
     _own_transactions(engine, clock)
+    _staged_too_late(engine)
+    _erased(engine, clock)
 
 
 def _samples(engine: Engine, clock: Clock) -> None:
@@ -181,3 +187,34 @@ def _own_transactions(engine: Engine, clock: Clock) -> None:
     engine.receive(listed)
     clock.forward(minutes=1)
     engine.receive(sample("spec/inform_transaction_complete.success.in", transaction=61_000, packet=91_001))
+
+
+def _staged_too_late(engine: Engine) -> None:
+    """What a site staged in a transaction of its own, and what had ended before it was carried out."""
+    stage = Statement(
+        "INSERT INTO amie_staged (hub, site, call, trans_rec_id, arguments, staged_at)"
+        " VALUES (:hub, :site, 'fail', '50001', :arguments, '')"
+    )
+    with engine.database.write() as cursor:
+        arguments = canonical_json({"reason": "too late", "actor": "site"})
+        cursor.run(stage, {"hub": engine.hub, "site": engine.site, "arguments": arguments})
+    engine.carry_out_staged()
+
+
+def personal(number: int) -> dict[str, Any]:
+    """What a project request says of a PI whom no other packet is about."""
+    return {
+        "PiGlobalID": f"global-{number}",
+        "PiFirstName": f"Firstname{number}",
+        "PiMiddleName": f"Middlename{number}",
+        "PiLastName": f"Lastname{number}",
+        "PiEmail": f"mail{number}@example.org",
+        "PiDnList": [f"/C=US/O=Example/CN=Certificate{number}"],
+        "PiRequestedLoginList": [f"wished{number}"],
+    }
+
+
+def _erased(engine: Engine, clock: Clock) -> None:
+    """A project whose PI had their documents erased."""
+    whole_project(engine, clock, 20, **personal(20))
+    engine.erase(person="u20", actor="operator", reason="asked for by the person")

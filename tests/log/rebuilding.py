@@ -35,10 +35,15 @@ def rebuild(log: EventLog, into: Database) -> dict[str, list[tuple[Any, ...]]]:
     """
     states: dict[str, TransactionState] = {}
     quarantined: set[str] = set()
+    erasures: set[str] = set()
     with into.write() as cursor:
-        for event in log.events(page=100):
-            if _begins_quarantine(event):
+        for event in log.whole.events(page=100):
+            if _begins(event, EventType.PACKET_QUARANTINED):
                 quarantined.add(event.stream)
+            if _begins(event, EventType.DOCUMENTS_ERASED):
+                erasures.add(event.stream)
+            if event.stream in erasures:
+                continue
             if event.stream in quarantined:
                 project_quarantine(cursor, event)
                 continue
@@ -48,5 +53,5 @@ def rebuild(log: EventLog, into: Database) -> dict[str, list[tuple[Any, ...]]]:
     return projection_rows(into)
 
 
-def _begins_quarantine(event: Event) -> bool:
-    return event.version == 1 and event.type == EventType.PACKET_QUARANTINED
+def _begins(event: Event, event_type: EventType) -> bool:
+    return event.version == 1 and event.type == event_type

@@ -8,11 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from threading import Event as Signal
 
-from amie_engine.engine import Engine, OutcomeKind
 from amie_engine.log.store import EventLog
-from tests.log.busy_site import Clock, project_request
 from tests.log.chain_check import broken_at, read_rows
 from tests.log.writers import append_often, append_to_one_stream, run_process
 
@@ -61,39 +58,3 @@ def test_processes_that_open_one_new_file_at_once_and_append_to_it(tmp_path: Pat
     assert [process.exitcode for process in processes] == [0, 0, 0]
     with closing(sqlite3.connect(file)) as connection:
         check(connection)
-
-
-def test_who_follows_the_log_by_position_misses_nothing(log: EventLog) -> None:
-    seen: list[int] = []
-    done = Signal()
-
-    def follow() -> None:
-        while True:
-            finished = done.is_set()
-            seen.extend(event.position for event in log.events(seen[-1] if seen else 0, page=5))
-            if finished:
-                return
-
-    with ThreadPoolExecutor(3) as pool:
-        follower = pool.submit(follow)
-        for work in [pool.submit(append_often, log, writer, COUNT) for writer in WRITERS[:2]]:
-            work.result()
-        done.set()
-        follower.result()
-    assert seen == list(range(1, 4 * COUNT + 1))
-
-
-def test_threads_that_receive_the_same_packets_accept_each_once(file: Path, clock: Clock) -> None:
-    packets = [project_request(number) for number in range(8)]
-
-    def receive_all(engine: Engine) -> list[OutcomeKind]:
-        return [engine.receive(packet).kind for packet in packets]
-
-    engines = [Engine(f"sqlite:///{file}", site="NCSA", clock=clock) for _ in range(3)]
-    with ThreadPoolExecutor(3) as pool:
-        outcomes = [work.result() for work in [pool.submit(receive_all, engine) for engine in engines]]
-    for kinds in zip(*outcomes, strict=True):
-        assert sorted(kinds) == [OutcomeKind.ACCEPTED, *[OutcomeKind.ALREADY_THERE] * 2]
-    assert len(engines[0].transactions()) == len(packets)
-    for engine in engines:
-        engine.close()

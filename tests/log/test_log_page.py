@@ -13,6 +13,7 @@ import pytest
 from amie_engine.engine import Engine
 from amie_engine.log.events import EventType
 from amie_engine.log.schema import VERSION_TABLE, metadata
+from amie_engine.testing.contract import GUARANTEES, LogContract
 from tests.log.chain_check import COLUMNS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "log.md").read_text(encoding="utf-8")
@@ -47,3 +48,18 @@ def test_the_code_that_verifies_the_chain_does(busy: Engine, bare: Callable[[], 
     for row in rows:
         assert names["link"](previous, row) == row[-1]
         previous = row[-1]
+
+
+def test_the_guarantees_are_those_of_the_contract() -> None:
+    section = PAGE.split("## What the log guarantees\n")[1].split("\n## ")[0]
+    told = {
+        int(number): title for number, title in re.findall(r"^(\d+)\. \*\*(.+?)\.\*\*", section, re.MULTILINE)
+    }
+    assert {number: title.lower() for number, title in told.items()} == GUARANTEES
+    assert PAGE.split("\n## ")[1].startswith("What the log guarantees")
+
+
+def test_every_test_of_the_contract_is_named_beside_its_guarantee() -> None:
+    rows = re.findall(r"^\| (\d+) \| (`test_.*`) \|$", PAGE, re.MULTILINE)
+    named = {name: int(number) for number, names in rows for name in re.findall(r"`(\w+)`", names)}
+    assert named == {name: int(name[5:7]) for name in dir(LogContract) if name.startswith("test_")}

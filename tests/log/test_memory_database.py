@@ -34,7 +34,7 @@ def test_threads_share_it(url: str, clock: Clock) -> None:
         assert list(kinds) == [OutcomeKind.ACCEPTED] * 5
         for item in work:
             item.result()
-        assert [event.position for event in engine.log.events(page=10)] == list(range(1, 66))
+        assert [event.position for event in engine.log.whole.events(page=10)] == list(range(1, 66))
 
 
 def test_two_engines_have_two_logs(clock: Clock) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,52 +26,12 @@ from amie_engine.log.migrate import current_revision, head_revision, migrate, re
 from amie_engine.log.schema import VERSION_TABLE, metadata
 from tests.log.busy_site import project_request
 from tests.log.chain_check import broken_at, read_rows
+from tests.log.later_release import release
 from tests.log.rebuilding import projection_rows
 
+__all__ = ["release"]  # a fixture
+
 Connect = Callable[[], sqlite3.Connection]
-
-NEXT_REVISION = """
-import sqlalchemy as sa
-from alembic import op
-
-revision = "9999"
-down_revision = "{newest}"
-branch_labels = depends_on = None
-
-
-def upgrade():
-    op.create_table("amie_notes", sa.Column("note", sa.Text))
-    op.add_column("amie_work", sa.Column("priority", sa.Integer))
-    op.execute("UPDATE amie_work SET priority = 7")
-    {in_the_middle}
-
-
-def downgrade():
-    op.drop_column("amie_work", "priority")
-    op.drop_table("amie_notes")
-"""
-
-
-def add_revision(into: Path, in_the_middle: str = "pass") -> None:
-    """Write the revision that a later release might have."""
-    (into / "versions" / "9999_next.py").write_text(
-        NEXT_REVISION.format(newest=revisions()[-1], in_the_middle=in_the_middle)
-    )
-
-
-@pytest.fixture
-def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A function that makes the release under test a later one, with one more revision, or this one again."""
-    later = tmp_path / "later"
-    shutil.copytree(folder("migrations"), later)
-
-    def change(to: str, in_the_middle: str = "pass") -> None:
-        monkeypatch.undo()
-        if to == "later":
-            add_revision(later, in_the_middle)
-            monkeypatch.setattr("amie_engine.log.migrate.folder", lambda _name: later)
-
-    return change
 
 
 def schema_of(file: Path) -> list[tuple[str, ...]]:
@@ -128,7 +87,7 @@ def test_down_leaves_no_trace_and_up_again_makes_the_same(busy: Engine, file: Pa
     assert migrate(busy.database) == (None, head_revision())
     assert schema_of(file) == before
     busy.receive(project_request(1))
-    assert [event.position for event in busy.log.events()] == [1]
+    assert [event.position for event in busy.log.whole.events()] == [1]
 
 
 def test_down_where_there_is_nothing_does_nothing(tmp_path: Path) -> None:

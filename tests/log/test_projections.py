@@ -24,7 +24,7 @@ def second(tmp_path: Path, empty_log: Path) -> Database:
 
 
 def test_the_log_under_test_has_every_event_and_a_row_in_every_projection(busy: Engine) -> None:
-    assert {event.type for event in busy.log.events()} == set(EventType)
+    assert {event.type for event in busy.log.whole.events()} == set(EventType)
     rows = projection_rows(busy.database)
     assert set(rows) == {table.name for table in PROJECTIONS}
     assert all(rows.values())

@@ -152,24 +152,6 @@ def test_the_logs_own_writes_are_durable_whatever_the_site_has_set(
     site_engine.dispose()
 
 
-def test_the_sites_events_do_not_fire_for_the_log_nor_the_logs_for_the_site(url: str, clock: Clock) -> None:
-    site_engine = create_engine(url)
-    migrate(Database(site_engine))
-    engine = Engine(site_engine, site="NCSA", clock=clock)
-    fired: list[str] = []
-    for name in ("begin", "commit", "rollback", "engine_connect", "before_cursor_execute"):
-        event.listen(site_engine, name, lambda *_, name=name: fired.append(f"site {name}"))
-        event.listen(engine.database.engine, name, lambda *_, name=name: fired.append(f"log {name}"))
-    whole_project(engine, clock, 1)
-    migrate(engine.database)
-    assert [name for name in fired if name.startswith("site")] == []
-    fired.clear()
-    with site_engine.begin() as connection:
-        connection.execute(text("INSERT INTO users VALUES ('robin')"))
-    assert fired == ["site engine_connect", "site begin", "site before_cursor_execute", "site commit"]
-    site_engine.dispose()
-
-
 def test_a_transaction_of_the_sites_on_another_connection_is_not_disturbed(url: str, clock: Clock) -> None:
     site_engine = create_engine(url)
     migrate(Database(site_engine))

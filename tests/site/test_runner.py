@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from amie_engine import AMIEClient, Engine, OutcomeKind, Runner, Site, Work
+from amie_engine.engine.receiving import Receiver
 from amie_engine.errors import SettingsError
 from amie_engine.packet import NotifyPersonIDs
 from amie_engine.sandbox import OFFICIAL_SCENARIOS, Sandbox, SandboxServer
@@ -138,17 +139,19 @@ def test_what_cannot_be_used_hides_no_other_packet_and_is_in_quarantine_once(
 
 
 def test_a_defect_with_one_packet_hides_no_other_and_ends_no_loop(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Defective(Engine):
-        def receive(self, packet: Any) -> Any:
-            if packet.trans_rec_id == broken:
-                raise KeyError("Robin Example")
-            return super().receive(packet)
+    receive = Receiver.receive
 
+    def defective(self: Receiver, unit: Any, packet: Any, **options: Any) -> Any:
+        if packet.trans_rec_id == broken:
+            raise KeyError("Robin Example")
+        return receive(self, unit, packet, **options)
+
+    monkeypatch.setattr(Receiver, "receive", defective)
     world.client.start_scenario(TWO)
-    broken = world.sandbox.transactions()[0].trans_rec_id
-    with Defective("sqlite://", site=NAME, hub="sandbox", clock=world.clock) as engine:
+    broken = str(world.sandbox.transactions()[0].trans_rec_id)
+    with Engine("sqlite://", site=NAME, hub="sandbox", clock=world.clock) as engine:
         done = Runner(engine, world.client, tiny_site()).run_once()
 
     assert done.received[OutcomeKind.ACCEPTED] == done.sent == 1

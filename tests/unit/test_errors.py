@@ -24,8 +24,10 @@ FAMILY_CODES = {
     "PacketError": "packet-error",
     "EngineError": "engine-error",
     "LogError": "log-error",
+    "ExportError": "export-error",
     "SiteError": "site-error",
     "SandboxError": "sandbox-error",
+    "SealError": "seal-error",
 }
 
 
@@ -139,5 +141,6 @@ class TestMessages:
             "ServiceFault",
             "ServiceUnreadableAnswer",
             "DatabaseUnavailable",
+            "ConnectionLost",
             "ConcurrencyConflict",
         }

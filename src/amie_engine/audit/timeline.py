@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from amie_engine.audit.erasures import erasures_of
 from amie_engine.engine.evolve import evolve
 from amie_engine.engine.state import SET_FAILED, START, TransactionState
 from amie_engine.engine.unit import View
 from amie_engine.log.events import Event, EventType
 from amie_engine.protocol import Party
 
-__all__ = ["Story", "StoryEntry", "tell"]
+__all__ = ["Story", "StoryEntry", "erasure_entry", "story_entry", "tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Story:
 
 
 def tell(view: View, state: TransactionState, *, documents: bool = False) -> Story:
-    """Return the story of a transaction.
+    """Return the story of a transaction. The erasing of documents of its events is part of it.
 
     Args:
         view: Where to read.
@@ -71,18 +72,45 @@ def tell(view: View, state: TransactionState, *, documents: bool = False) -> Sto
     for event in view.reader.stream(state.stream):
         then = evolve(then, event)
         document = view.reader.document(state.stream, event.version) if documents else None
-        entries.append(_entry(event, then, document))
+        entries.append(story_entry(event, then, document))
+    for erasure, positions in erasures_of(view.reader, state.stream):
+        before = next(entry for entry in reversed(entries) if entry.position < erasure.position)
+        entries.append(erasure_entry(erasure, positions, before.state))
+    entries.sort(key=lambda entry: entry.position)
     return Story(
         state.stream, state.hub, state.site, state.trans_rec_id, state.type, str(state.state), tuple(entries)
     )
 
 
-def _entry(event: Event, then: TransactionState, document: Any) -> StoryEntry:
+def erasure_entry(erasure: Event, positions: list[int], state: str) -> StoryEntry:
+    """Return the entry for the erasing of documents of some events, among these events.
+
+    Args:
+        erasure: The event that tells of it.
+        positions: The events that lost their documents, as far as they are told of here.
+        state: The transaction's state then.
+    """
+    facts = {**erasure.facts, "positions": positions}
+    return _told(erasure, facts, _erased(erasure, facts), state, None)
+
+
+def story_entry(event: Event, then: TransactionState, document: Any = None) -> StoryEntry:
+    """Return the entry for an event of a transaction.
+
+    Args:
+        event: The event.
+        then: The transaction's state after it.
+        document: Its document, where the entry is to carry it.
+    """
     facts = event.facts
     sentence = _SENTENCES[EventType(event.type)](event, facts)
     anomalies = facts.get("anomalies")
     if anomalies:
         sentence += f" Odd: {', '.join(anomalies)}."
+    return _told(event, facts, sentence, str(then.state), document)
+
+
+def _told(event: Event, facts: dict[str, Any], sentence: str, state: str, document: Any) -> StoryEntry:
     return StoryEntry(
         position=event.position,
         version=event.version,
@@ -90,7 +118,7 @@ def _entry(event: Event, then: TransactionState, document: Any) -> StoryEntry:
         event=event.type,
         who=event.sender or "engine",
         sentence=sentence,
-        state=str(then.state),
+        state=state,
         packet_type=event.packet_type,
         packet_rec_id=event.packet_rec_id,
         actor=event.actor,
@@ -192,6 +220,21 @@ def _work_failed(event: Event, facts: Mapping[str, Any]) -> str:
     )
 
 
+def _staged_refused(event: Event, facts: Mapping[str, Any]) -> str:
+    what = f"the {event.packet_type}" if event.packet_type else "what"
+    return (
+        f"Could not carry out {facts['call']} of {what} that {event.actor} had staged: {facts['code']}."
+        if event.packet_type
+        else f"Could not carry out what {event.actor} had staged ({facts['call']}): {facts['code']}."
+    )
+
+
+def _erased(event: Event, facts: Mapping[str, Any]) -> str:
+    count = len(facts["positions"])
+    documents = f"the documents of {count} of these events" if count > 1 else "the document of one event"
+    return f"Erased {documents}, by {event.actor}: {facts['reason']}"
+
+
 _SENTENCES: dict[EventType, Callable[[Event, Mapping[str, Any]], str]] = {
     EventType.PACKET_RECEIVED: _received,
     EventType.PACKET_HELD: lambda event, _: f"Held {_packet(event)}: it came too early.",
@@ -210,4 +253,6 @@ _SENTENCES: dict[EventType, Callable[[Event, Mapping[str, Any]], str]] = {
     EventType.TRANSACTION_FAILED: _failed,
     EventType.WORK_DEFERRED: _deferred,
     EventType.WORK_FAILED: _work_failed,
+    EventType.STAGED_REFUSED: _staged_refused,
+    EventType.DOCUMENTS_ERASED: _erased,
 }

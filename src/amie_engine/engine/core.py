@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import sqlalchemy
 
+from amie_engine.audit.erasing import Erasure, erase_person
 from amie_engine.audit.timeline import Story, tell
 from amie_engine.engine.acknowledging import LINGERS_AFTER, acknowledge_listed
 from amie_engine.engine.adoption import History
+from amie_engine.engine.commands import Commands
+from amie_engine.engine.decision import OutcomeKind
 from amie_engine.engine.drafts import draft_for
 from amie_engine.engine.due import turn_of
-from amie_engine.engine.failures import decide_deadline, decide_failure
-from amie_engine.engine.following import answer_repeats
-from amie_engine.engine.incoming import INFORM, read_incoming
+from amie_engine.engine.incoming import INFORM, Incoming, read_incoming
 from amie_engine.engine.listing import list_quarantine, list_transactions
 from amie_engine.engine.outbox import Outbox
 from amie_engine.engine.quarantine import find_item
 from amie_engine.engine.receiving import Receiver
-from amie_engine.engine.replies import decide_reply, decide_start
 from amie_engine.engine.source import Unusable
-from amie_engine.engine.state import SET_FAILED, START, TransactionState
+from amie_engine.engine.staging import Staging
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
 from amie_engine.engine.views import Due, Handle, Outcome, QuarantinedItem, TransactionSummary
 from amie_engine.engine.work import WorkQueue
-from amie_engine.errors import QuarantineNotFound, SettingsError
+from amie_engine.errors import LogError, QuarantineNotFound, SettingsError
 from amie_engine.log.database import Database
-from amie_engine.log.events import NewEvent
 from amie_engine.log.migrate import check_schema
 from amie_engine.log.store import EventLog
 from amie_engine.packet.base import Packet
 from amie_engine.transaction import Transaction
 
 __all__ = ["ACKNOWLEDGE", "Engine"]
+
+T = TypeVar("T")
 
 ACKNOWLEDGE = ("never", "when_lingering", "always")
 
@@ -92,7 +94,12 @@ class Engine:
         self.database = Database(database)
         check_schema(self.database)
         self.log = EventLog(self.database, hub=hub, site=site, clock=clock)
+        with suppress(LogError):  # known from here on: a call that joins a transaction takes no connection
+            _ = self.log.log_id
         self.receiver = Receiver(site, new_id, clock, acknowledge_inform == "always")
+        self._newest_packet: int | None = None
+        self._commands = Commands(self.receiver, clock)
+        self._staging = Staging(self.log, self._commands, new_id)
         self.outbox = Outbox(self)
         self.work = WorkQueue(self)
 
@@ -111,25 +118,79 @@ class Engine:
 
     # What comes in
 
-    def receive(self, packet: Packet | Mapping[str, Any] | str | bytes) -> Outcome:
+    def receive(
+        self,
+        packet: Packet | Mapping[str, Any] | str | bytes,
+        *,
+        connection: sqlalchemy.Connection | None = None,
+    ) -> Outcome:
         """Take a packet in; it is in the log when this returns. Bad input never raises.
 
         Args:
             packet: A packet, its wire document, or its JSON as text or bytes.
+            connection: One of the site's own to the same database: then the packet is staged in its
+                transaction, commits or rolls back with it, and is taken in at the engine's next call.
 
         Returns:
-            What became of it: accepted, already_there, confirmed, held, conflict, duplicate or quarantined.
-            Handing in again what was handed in before changes nothing.
+            What became of it: accepted, already_there, confirmed, held, conflict, duplicate or quarantined;
+            or staged. Handing in again what was handed in before changes nothing.
+
+        Raises:
+            LogError: The database can't be used; nothing was written, unless it is a `CommitInDoubt`.
+            ConnectionNotJoinable: The connection can't be joined; nothing was written.
+        """
+        incoming = read_incoming(packet, self.site)
+        if connection is not None:
+            self._staging.receive(connection, incoming)
+            return Outcome(
+                OutcomeKind.STAGED, incoming.trans_rec_id, incoming.packet_rec_id, incoming.packet_type
+            )
+        if not self._is_surely_new(incoming):
+            with self.view() as view:
+                known = self.receiver.already_there(view, incoming)
+            if known is not None:
+                return known
+        outcome = self._in_unit(lambda unit: self.receiver.receive(unit, incoming))
+        if outcome.kind is OutcomeKind.ACCEPTED:
+            self._newest_packet = max(self._newest_packet or 0, int(outcome.packet_rec_id or 0))
+        return outcome
+
+    def receive_all(self, packets: Iterable[Packet | Mapping[str, Any] | str | bytes]) -> list[Outcome]:
+        """Take packets in, in their order and in one commit: for a listing, that is much faster than one by
+        one.
+
+        Args:
+            packets: Packets, their wire documents, or their JSON as text or bytes; some hundreds at a time.
+
+        Returns:
+            What became of each, as from `receive`.
 
         Raises:
             LogError: The database can't be used; nothing was written.
         """
-        incoming = read_incoming(packet, self.site)
-        with self.log.read() as reader:
-            known = self.receiver.already_there(View(reader), incoming)
-        if known is not None:
-            return known
-        return in_unit(self.log, lambda unit: self.receiver.receive(unit, incoming))
+        incoming = [read_incoming(packet, self.site) for packet in packets]
+        with self.view() as view:
+            found = [self.receiver.already_there(view, each) for each in incoming]
+        new = [each for each, known in zip(incoming, found, strict=True) if known is None]
+        outcomes = iter(self._in_unit(lambda unit: self.receiver.receive_all(unit, new)) if new else ())
+        return [next(outcomes) if known is None else known for known in found]
+
+    def _is_surely_new(self, incoming: Incoming | Unusable) -> bool:
+        """Whether a packet is newer than all that were accepted here: the service numbers them as they come.
+        Then there is no need to look for it before the log is locked, where it is looked for anyway."""
+        newest = self._newest_packet
+        return newest is not None and isinstance(incoming, Incoming) and int(incoming.packet_rec_id) > newest
+
+    def carry_out_staged(self) -> int:
+        """Carry out what was staged in transactions of the site's own that have committed; return how much.
+
+        Every other call does so first. One that can't be carried out any more becomes an event of its
+        transaction, with an anomaly: nothing is lost silently. What only a later release knows waits for it.
+
+        Raises:
+            LogError: The database can't be used; what was not carried out stays staged.
+        """
+        return self._staging.carry_out()
 
     def adopt(self, transaction: Transaction | Mapping[str, Any]) -> list[Outcome]:
         """Take in the whole history of a transaction, in one commit: of one that began before the log did, or
@@ -147,7 +208,7 @@ class Engine:
         if not isinstance(transaction, Transaction):
             transaction = Transaction.from_dict(transaction)
         history = History(transaction, self.site)
-        return in_unit(self.log, lambda unit: history.adopt(unit, self.receiver))
+        return self._in_unit(lambda unit: history.adopt(unit, self.receiver))
 
     def note_full_listing(self, packets: Iterable[Packet]) -> int:
         """Look for informs that linger in a full listing of the service, and acknowledge each once.
@@ -181,8 +242,7 @@ class Engine:
         Raises:
             TransactionNotFound: The log has no such transaction.
         """
-        with self.log.read() as reader:
-            view = View(reader)
+        with self.view() as view:
             state = view.require(trans_rec_id)
             turn = turn_of(state)
             drafted = draft_for(view, state, self.now())
@@ -206,6 +266,7 @@ class Engine:
         *,
         actor: str = "site",
         work: Mapping[str, Any] | None = None,
+        connection: sqlalchemy.Connection | None = None,
     ) -> Handle:
         """Check a reply and put it into the outbox, in one commit.
 
@@ -217,36 +278,52 @@ class Engine:
             packet: The reply: the draft of `expected_reply`, or one made with ``reply_packet()``.
             actor: Who decided it, for the record; no personal data.
             work: What the record should tell of the work behind it; no personal data.
+            connection: One of the site's own to the same database: then the reply is checked as far as can
+                be known, staged in its transaction, and decided at the engine's next call after the commit.
 
         Raises:
             TransactionNotFound, TransactionClosed, ReplyNotDue, ReplyAlreadyDecided: The state forbids it.
             ReplyIncomplete, ReplyInvalid: The packet lacks something, or AMIE forbids something in it.
+            ConnectionNotJoinable: The connection can't be joined; nothing was written.
         """
+        if connection is not None:
+            return self._staging.reply(connection, trans_rec_id, packet, actor=actor, work=work)
+        return self._in_unit(
+            lambda unit: self._commands.reply(unit, trans_rec_id, packet, actor=actor, work=work)
+        )
 
-        def decide(unit: UnitOfWork) -> Handle:
-            state = unit.require(trans_rec_id)
-            event = decide_reply(state, packet, actor=actor, work=work)
-            answer_repeats(unit, unit.append(state, [event]), self.now())
-            return Handle(state.stream, state.trans_rec_id, event.facts["answers"], event.packet_type)
-
-        return in_unit(self.log, decide)
-
-    def start(self, packet: Packet, *, actor: str = "site") -> Handle:
+    def start(
+        self, packet: Packet, *, actor: str = "site", connection: sqlalchemy.Connection | None = None
+    ) -> Handle:
         """Begin a transaction of the site's own: check its first packet and put it into the outbox.
 
         Its wire id comes with the service's answer; until then the handle's ``stream`` names it.
 
+        Args:
+            packet: The packet.
+            actor: Who decided it, for the record; no personal data.
+            connection: One of the site's own to the same database: then the packet is staged in its
+                transaction, and decided at the engine's next call after the commit.
+
         Raises:
             StartNotAllowed: A site begins no transaction with that type.
             ReplyIncomplete, ReplyInvalid: The packet lacks something, or AMIE forbids something in it.
+            ConnectionNotJoinable: The connection can't be joined; nothing was written.
+            CommitInDoubt: Whether it was begun is not known: look before you begin it again.
         """
+        if connection is not None:
+            return self._staging.start(connection, packet, actor=actor)
         stream = self._new_id()
-        event = decide_start(stream, packet, actor=actor)
-        empty = TransactionState(stream, hub=self.hub, site=self.site)
-        in_unit(self.log, lambda unit: unit.append(empty, [event]))
-        return Handle(stream, None, START, packet.packet_type)
+        return self._in_unit(lambda unit: self._commands.start(unit, stream, packet, actor=actor))
 
-    def fail(self, trans_rec_id: int | str, reason: str, *, actor: str = "site") -> Handle:
+    def fail(
+        self,
+        trans_rec_id: int | str,
+        reason: str,
+        *,
+        actor: str = "site",
+        connection: sqlalchemy.Connection | None = None,
+    ) -> Handle:
         """Have the service set a transaction failed: the way to fail it after its reply has gone out.
 
         One that the site began and that has not reached the service is given up.
@@ -255,17 +332,16 @@ class Engine:
             trans_rec_id: The transaction's record id at the service, or the stream of a `Handle`.
             reason: Why, for the site's own record.
             actor: Who decided it, for the record; no personal data.
+            connection: One of the site's own to the same database: then it is staged in its transaction, and
+                decided at the engine's next call after the commit.
 
         Raises:
             TransactionNotFound, TransactionClosed, ReplyAlreadyDecided, ReplyNotDue: The state forbids it.
+            ConnectionNotJoinable: The connection can't be joined; nothing was written.
         """
-
-        def decide(unit: UnitOfWork) -> TransactionState:
-            state = unit.require(trans_rec_id)
-            return self._append(unit, state, decide_failure(state, reason, actor=actor))
-
-        state = in_unit(self.log, decide)
-        return Handle(state.stream, state.trans_rec_id, SET_FAILED, None)
+        if connection is not None:
+            return self._staging.fail(connection, trans_rec_id, reason, actor=actor)
+        return self._in_unit(lambda unit: self._commands.fail(unit, trans_rec_id, reason, actor=actor))
 
     def confirm_deadline(self, trans_rec_id: int | str, *, actor: str) -> None:
         """Record that an operator takes a transaction whose deadline has passed for failed.
@@ -279,16 +355,7 @@ class Engine:
             TransactionClosed: It has ended already.
             ReplyNotDue: Its deadline has not passed, or it has none.
         """
-
-        def confirm(unit: UnitOfWork) -> TransactionState:
-            state = unit.require(trans_rec_id)
-            return self._append(unit, state, decide_deadline(state, self.now(), actor=actor))
-
-        in_unit(self.log, confirm)
-
-    def _append(self, unit: UnitOfWork, state: TransactionState, event: NewEvent) -> TransactionState:
-        """Append what was decided, and do what follows from it."""
-        return self.receiver.settle(unit, unit.append(state, [event]))
+        self._in_unit(lambda unit: self._commands.confirm_deadline(unit, trans_rec_id, actor=actor))
 
     # What the log tells
 
@@ -302,19 +369,18 @@ class Engine:
         Raises:
             TransactionNotFound: The log has no such transaction.
         """
-        with self.log.read() as reader:
-            view = View(reader)
+        with self.view() as view:
             return tell(view, view.require(trans_rec_id), documents=documents)
 
     def transactions(self, *, open_only: bool = False) -> list[TransactionSummary]:
         """Return the transactions, oldest first."""
-        with self.log.read() as reader:
-            return list_transactions(reader, open_only=open_only)
+        with self.view() as view:
+            return list_transactions(view.reader, open_only=open_only)
 
     def quarantine(self, *, released: bool = False) -> list[QuarantinedItem]:
         """Return what is in quarantine, oldest first; with ``released`` also what has left it."""
-        with self.log.read() as reader:
-            return list_quarantine(reader, released=released)
+        with self.view() as view:
+            return list_quarantine(view.reader, released=released)
 
     def quarantined(self, quarantine_id: str) -> QuarantinedItem:
         """Return one thing in quarantine with its bytes as they came.
@@ -322,8 +388,8 @@ class Engine:
         Raises:
             QuarantineNotFound: There is none with this id, or several whose ids begin so.
         """
-        with self.log.read() as reader:
-            return find_item(reader, quarantine_id)
+        with self.view() as view:
+            return find_item(view.reader, quarantine_id)
 
     def release(self, quarantine_id: str, *, actor: str = "operator") -> Outcome:
         """Receive again what is in quarantine, after a fix. What still can't be used stays there.
@@ -344,4 +410,72 @@ class Engine:
         incoming = read_incoming(item.content, self.site)
         if isinstance(incoming, Unusable):
             return Outcome.quarantined(incoming, item.quarantine_id)
-        return in_unit(self.log, lambda unit: self.receiver.receive(unit, incoming, actor=actor))
+        return self._in_unit(lambda unit: self.receiver.receive(unit, incoming, actor=actor))
+
+    # What a person may ask for
+
+    def erase(
+        self,
+        *,
+        person: str,
+        actor: str,
+        reason: str,
+        quarantine: Iterable[str] = (),
+        dry_run: bool = False,
+    ) -> Erasure:
+        """Erase the documents that concern a person: every packet, reply, answer and traceback of theirs.
+
+        The facts stay (ids, logins, amounts, dates), and with them every state and projection; so do the hash
+        chain, and one event that tells of the erasing. It can't be undone.
+
+        Args:
+            person: A local id, a global id or a login; all that were merged with it count as the person.
+            actor: Who has them erased, for the record; no personal data.
+            reason: Why, for the record; no personal data.
+            quarantine: Ids, or beginnings of ids, of what is in quarantine that is to be erased in any case.
+            dry_run: Whether only to tell what would be erased.
+
+        Returns:
+            What was erased. A second time there is nothing left, and nothing is written.
+
+        Raises:
+            PersonNotFound: Nothing in the log concerns such a person.
+            ErasureRefused: A transaction of theirs is open, something of theirs is still to be sent or to be
+                carried out, the login is that of several persons, or an argument is empty.
+            QuarantineNotFound: Nothing in quarantine has such an id.
+        """
+        self.carry_out_staged()
+        return erase_person(
+            self.log,
+            self._new_id,
+            person=person,
+            actor=actor,
+            reason=reason,
+            quarantine=quarantine,
+            dry_run=dry_run,
+        )
+
+    # Transactions of the log
+
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """One state of the log to read from, in which what was staged before is carried out."""
+        with self.log.read() as reader:
+            if not self._staging.waits(reader.cursor):
+                yield View(reader)
+                return
+        with suppress(LogError):  # in a database that can't be written, it stays staged
+            self.carry_out_staged()
+        with self.log.read() as reader:
+            yield View(reader)
+
+    def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Do a unit of work after what was staged before."""
+        nothing: Any = object()
+
+        def unless_staged(unit: UnitOfWork) -> T:
+            return nothing if self._staging.waits(unit.cursor) else work(unit)
+
+        while (result := in_unit(self.log, unless_staged)) is nothing:
+            self.carry_out_staged()
+        return result

@@ -39,6 +39,8 @@ class OutcomeKind(StrEnum):
     CONFLICT = "conflict"
     DUPLICATE = "duplicate"
     QUARANTINED = "quarantined"
+    STAGED = "staged"
+    """Written into the caller's own transaction; after its commit it comes to one of the other ends."""
 
 
 @dataclass(frozen=True, slots=True)

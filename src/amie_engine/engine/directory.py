@@ -150,13 +150,15 @@ def directory_changes(state: TransactionState, event: Event) -> Iterator[Change]
     packet = state.packets[-1] if arrived and state.packets else None
     if packet is None or packet.version != event.version or not packet.moved:
         return
-    fields = _fields(state, packet)
-    key = {"hub": state.hub, "site": state.site}
     change = _CHANGES.get(packet.packet_type)
+    if change is None and _confirms_merge(state, event, packet):
+        change = _merge
     if change is not None:
-        yield from change(key, fields)
-    elif state.type == "request_person_merge" and event.status == "success" and packet.sender is Party.SITE:
-        yield from _merge(key, fields)
+        yield from change({"hub": state.hub, "site": state.site}, _fields(state, packet))
+
+
+def _confirms_merge(state: TransactionState, event: Event, packet: PacketEntry) -> bool:
+    return state.type == "request_person_merge" and event.status == "success" and packet.sender is Party.SITE
 
 
 def _fields(state: TransactionState, packet: PacketEntry) -> dict[str, str | None]:

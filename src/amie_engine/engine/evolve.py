@@ -240,6 +240,10 @@ def _work_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]
     )
 
 
+def _staged_refused(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    return {"anomalies": _with(state.anomalies, ("staged-call-refused",))}
+
+
 def _expected(facts: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
     return tuple((name, timeout) for name, timeout in facts.get("expected", ()))
 
@@ -289,4 +293,5 @@ _CHANGES: dict[EventType, Callable[[TransactionState, Event, Mapping[str, Any]],
     EventType.TRANSACTION_FAILED: _transaction_failed,
     EventType.WORK_DEFERRED: _work_deferred,
     EventType.WORK_FAILED: _work_failed,
+    EventType.STAGED_REFUSED: _staged_refused,
 }

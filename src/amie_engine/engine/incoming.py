@@ -31,6 +31,16 @@ _LONGEST_FACT = 1000
 """Characters of canonical JSON. Facts are small: they are never erased, every fold reads them, and the
 projections index them. What is longer stays in the document."""
 
+_SURELY_SHORT = _LONGEST_FACT // 12 - 1
+"""Characters of a text that is short, whatever they are: in canonical JSON one takes up to six, or twelve as
+a pair. Most values need not be written to be found short."""
+
+_FACTS_OF = {
+    name: tuple((field_name, bool(spec.also)) for field_name, spec in found._fields.items() if spec.fact)
+    for name, found in PACKET_TYPES.items()
+}
+"""By packet type the fields that are facts, and whether each has other spellings."""
+
 _CHECK_THE_SITE = "Check the site's name in the settings."
 
 
@@ -60,6 +70,8 @@ class Incoming:
     identity: str = field(repr=False)
     """The canonical text of all in it that never changes."""
     document: Mapping[str, Any] = field(repr=False)
+    text: str = field(repr=False)
+    """The canonical text of the document."""
     raw: bytes = field(repr=False)
     """Its bytes as they came."""
 
@@ -100,21 +112,22 @@ def read_incoming(source: Any, site: str) -> Incoming | Unusable:
         return _refused("packet-type-unknown", error.message, error.hint, read)
     except PacketError as error:
         return _refused("packet-unreadable", error.message, error.hint or ASK_THE_SERVICE, read)
-    if packet.packet_rec_id is None or packet.trans_rec_id is None:
+    packet_rec_id, trans_rec_id = packet.packet_rec_id, packet.trans_rec_id
+    if packet_rec_id is None or trans_rec_id is None:
         reason = f"This {packet.packet_type} names no packet_rec_id or no trans_rec_id: it has no place."
         return _refused("packet-unreadable", reason, ASK_THE_SERVICE, read)
     names = (packet.local_site_name, packet.remote_site_name)
     if all(names) and site not in names:  # one name alone may be the hub's
         reason = f"This {packet.packet_type} is between other sites; this one is {site}."
         return _refused("packet-other-site", reason, _CHECK_THE_SITE, read)
-    return _incoming(packet, read, site)
+    return _incoming(packet, str(packet_rec_id), str(trans_rec_id), read, site)
 
 
 def _refused(code: str, reason: str, hint: str, read: Source) -> Unusable:
     return unusable(code, reason, hint, read.raw, read.document)
 
 
-def _incoming(packet: Packet, read: Source, site: str) -> Incoming:
+def _incoming(packet: Packet, packet_rec_id: str, trans_rec_id: str, read: Source, site: str) -> Incoming:
     facts, too_long = _facts(packet)
     anomalies = [f"missing-item:{name}" for name in _missing(packet)]
     anomalies += [f"item-too-long:{name}" for name in too_long]
@@ -131,8 +144,8 @@ def _incoming(packet: Packet, read: Source, site: str) -> Incoming:
     expected = [] if packet.packet_type == INFORM else packet.expected_reply
     timestamp = _timestamp(packet)
     return Incoming(
-        packet_rec_id=str(packet.packet_rec_id),
-        trans_rec_id=str(packet.trans_rec_id),
+        packet_rec_id=packet_rec_id,
+        trans_rec_id=trans_rec_id,
         transaction_id=_id_text(packet.transaction_id),
         packet_id=_id_text(packet.packet_id),
         packet_type=packet.packet_type,
@@ -147,8 +160,9 @@ def _incoming(packet: Packet, read: Source, site: str) -> Incoming:
         header=header_digests(read.document, timestamp),
         fields=facts,
         anomalies=tuple(anomalies),
-        identity=canonical_json(identity_of(read.document)),
+        identity=identity_of(read.document, read.body),
         document=read.document,
+        text=read.text,
         raw=read.raw,
     )
 
@@ -165,15 +179,15 @@ def _missing(packet: Packet) -> list[str]:
 def _facts(packet: Packet) -> tuple[dict[str, Any], list[str]]:
     """The facts in a packet's body, and the names of those that are too long to be any."""
     facts, too_long = {}, []
-    for name, spec in packet._fields.items():
-        if spec.fact:
-            value = _value(packet, name)
-            if value is None:
-                continue
-            if _is_long(value):
-                too_long.append(name)
-            else:
-                facts[name] = value
+    body = packet._body
+    for name, has_other_spellings in _FACTS_OF[packet.packet_type]:
+        value = _value(packet, name) if has_other_spellings else body.get(name)
+        if value is None:
+            continue
+        if (type(value) is str and len(value) <= _SURELY_SHORT) or not _is_long(value):
+            facts[name] = value
+        else:
+            too_long.append(name)
     return facts, too_long
 
 
@@ -209,8 +223,7 @@ def _is_long(value: Any) -> bool:
         shortest = sum(len(item) + 1 for item in value)
     else:
         return len(canonical_json(value)) > _LONGEST_FACT
-    # A character takes up to six, or twelve as a pair: most values need not be written to be found short.
-    return shortest * 12 > _LONGEST_FACT and len(canonical_json(value)) > _LONGEST_FACT
+    return shortest > _SURELY_SHORT and len(canonical_json(value)) > _LONGEST_FACT
 
 
 def _timestamp(packet: Packet) -> str | None:

@@ -31,8 +31,9 @@ _ALL = Statement(f"{_TRANSACTIONS} ORDER BY t.opened_position")
 _OPEN = Statement(f"{_TRANSACTIONS} AND t.state NOT IN ('completed', 'failed') ORDER BY t.opened_position")
 _QUARANTINE = Statement(
     "SELECT stream, code, reason, hint, status, quarantined_at, size, trans_rec_id, packet_rec_id,"
-    " packet_type"
-    " FROM amie_quarantine WHERE hub = :hub AND site = :site AND (:everything = 1 OR status = 'quarantined')"
+    " packet_type, (SELECT count(e.document) FROM amie_events e WHERE e.stream = q.stream AND e.version = 1)"
+    " FROM amie_quarantine q"
+    " WHERE hub = :hub AND site = :site AND (:everything = 1 OR status = 'quarantined')"
     " ORDER BY quarantined_at, stream"
 )
 
@@ -79,6 +80,7 @@ def list_quarantine(reader: LogReader, *, released: bool) -> list[QuarantinedIte
             trans_rec_id=row[7],
             packet_rec_id=row[8],
             packet_type=row[9],
+            erased=row[10] == 0,
         )
         for row in reader.cursor.all(_QUARANTINE, values)
     ]

@@ -66,8 +66,8 @@ class Outbox:
     def open(self) -> list[Outgoing]:
         """Return what has still to arrive, oldest first; ``attempting`` may have arrived or not."""
         log = self._engine.log
-        with log.read() as reader:
-            rows = reader.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})
+        with self._engine.view() as view:
+            rows = view.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})
         return [
             Outgoing(
                 stream=row[0],

@@ -105,6 +105,7 @@ def confirmed_event(
         actor=actor,
         facts=facts,
         document=document if packet is None else packet.document,
+        text=None if packet is None else packet.text,
     )
 
 
@@ -168,5 +169,6 @@ def _event(
         actor=actor,
         facts=facts,
         document=packet.document,
+        text=packet.text,
         salt=salt,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from amie_engine.engine.directory import directory_changes
@@ -13,7 +14,9 @@ from amie_engine.log.events import Event, EventType
 from amie_engine.log.store import format_time
 from amie_engine.protocol import TRANSACTION_TYPES
 
-__all__ = ["project", "project_quarantine"]
+__all__ = ["project", "project_quarantine", "state_changes"]
+
+Values = dict[str, Any]
 
 
 def _upsert(table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> Statement:
@@ -90,42 +93,42 @@ def project(cursor: Cursor, before: TransactionState, after: TransactionState, e
         before: The state before the event.
         after: The state after it.
     """
-    cursor.run(_PUT_TRANSACTION, _transaction_row(after))
+    for statement, values in state_changes(before, after):
+        cursor.run(statement, values)
+    for statement, values in directory_changes(after, event):
+        cursor.run(statement, values)
+
+
+def state_changes(before: TransactionState, after: TransactionState) -> Iterator[tuple[Statement, Values]]:
+    """Yield what brings a transaction's own rows from one state to another, many events later perhaps."""
+    yield _PUT_TRANSACTION, _transaction_row(after)
     key = {"stream": after.stream, "hub": after.hub, "site": after.site}
     for entry in after.outbox:
         if entry not in before.outbox:
-            cursor.run(
-                _PUT_OUTBOX,
-                key
-                | {
-                    "answers": entry.answers,
-                    "kind": "set_failed" if entry.packet_type is None else "packet",
-                    "packet_type": entry.packet_type,
-                    "status": entry.status,
-                    "decided_version": entry.decided_version,
-                    "decided_at": entry.decided_at,
-                    "attempts": entry.attempts,
-                    "attempted_at": entry.attempted_at,
-                    "error_code": entry.error_code,
-                },
-            )
+            values = {
+                "answers": entry.answers,
+                "kind": "set_failed" if entry.packet_type is None else "packet",
+                "packet_type": entry.packet_type,
+                "status": entry.status,
+                "decided_version": entry.decided_version,
+                "decided_at": entry.decided_at,
+                "attempts": entry.attempts,
+                "attempted_at": entry.attempted_at,
+                "error_code": entry.error_code,
+            }
+            yield _PUT_OUTBOX, key | values
     for item in after.work:
         if item not in before.work:
-            cursor.run(
-                _PUT_WORK,
-                key
-                | {
-                    "packet_rec_id": item.packet_rec_id,
-                    "packet_type": item.packet_type,
-                    "status": item.status,
-                    "attempts": item.attempts,
-                    "not_before": item.not_before,
-                    "reason": item.reason,
-                    "opened_at": item.opened_at,
-                },
-            )
-    for statement, values in directory_changes(after, event):
-        cursor.run(statement, values)
+            values = {
+                "packet_rec_id": item.packet_rec_id,
+                "packet_type": item.packet_type,
+                "status": item.status,
+                "attempts": item.attempts,
+                "not_before": item.not_before,
+                "reason": item.reason,
+                "opened_at": item.opened_at,
+            }
+            yield _PUT_WORK, key | values
 
 
 def _transaction_row(state: TransactionState) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from secrets import token_hex
@@ -94,12 +94,16 @@ class Receiver:
             packet.trans_rec_id,
             packet.packet_rec_id,
             packet.packet_type,
-            str(state.state),
+            None if decision.outcome is OutcomeKind.ALREADY_THERE else str(state.state),
             history_needed=decision.outcome is OutcomeKind.HELD and not fetched,
             anomalies=_anomalies_in(decision.events),
         )
         release(unit, packet, outcome, actor=actor)
         return outcome
+
+    def receive_all(self, unit: UnitOfWork, packets: Iterable[Incoming | Unusable]) -> list[Outcome]:
+        """Receive packets in their order; return what became of each."""
+        return [self.receive(unit, packet) for packet in packets]
 
     def settle(self, unit: UnitOfWork, state: TransactionState, *, fetched: bool = False) -> TransactionState:
         """Do what a change of a transaction's state makes possible: what follows from it is said, and packets

@@ -24,7 +24,7 @@ from amie_engine.packet.outgoing import outgoing_document
 from amie_engine.protocol import TRANSACTION_TYPES, Move, Party, move_of, opened_by
 from amie_engine.protocol.rules import missing_to_reply, missing_to_start, problems
 
-__all__ = ["decide_reply", "decide_start", "decided_event"]
+__all__ = ["check_reply", "decide_reply", "decide_start", "decided_event"]
 
 _TO_FAIL = "To fail a transaction in which it is the hub's turn, use `Engine.fail`."
 
@@ -50,6 +50,17 @@ def decide_reply(
     _check_type(state, outgoing, turn, name)
     _check(outgoing, missing_to_reply(outgoing), problems(outgoing, _asked(state, answered)), name)
     return decided_event(state, outgoing, document, answers, actor, work)
+
+
+def check_reply(packet: Packet, *, name: str) -> None:
+    """Check a reply as far as it can be without its transaction.
+
+    Raises:
+        ReplyIncomplete, ReplyInvalid: Items are missing or forbidden; they are named.
+    """
+    _require_packet(packet)
+    outgoing = _outgoing(packet, None, name)[1]
+    _check(outgoing, missing_to_reply(outgoing), problems(outgoing), name)
 
 
 def decide_start(stream: str, packet: Packet, *, actor: str) -> NewEvent:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from amie_engine.log.canonical import canonical_json, digest
@@ -41,6 +42,8 @@ class Source:
 
     document: Any = field(repr=False)
     text: str = field(repr=False)
+    body: str | None = field(repr=False)
+    """The canonical text of its body, where it has one."""
     raw: bytes = field(repr=False)
 
 
@@ -68,7 +71,7 @@ def read_source(source: Any) -> Source | Unusable:
     try:
         raw = _bytes_of(source)
         document = _parsed(source) if raw is not None else _plain(source)
-        text = canonical_json(document)
+        text, body = _canonical(document)
         problem = text_problem(document, text)
     except Exception as error:  # noqa: BLE001 # an object from outside may raise anything when it is read
         problem = _sentence(error)
@@ -77,8 +80,8 @@ def read_source(source: Any) -> Source | Unusable:
         return unusable("packet-unreadable", problem, ASK_THE_SERVICE, raw, document)
     if raw is None:
         # As text it is the same for whoever reads it again: a tuple is a list, a number as a key its text.
-        return Source(json.loads(text), text, text.encode("ascii"))
-    return Source(document, text, raw)
+        return Source(json.loads(text), text, body, text.encode("ascii"))
+    return Source(document, text, body, raw)
 
 
 def text_problem(document: Any, text: str) -> str | None:
@@ -121,11 +124,19 @@ def unusable(code: str, reason: str, hint: str, raw: bytes, document: Any = None
     )
 
 
-def identity_of(document: Mapping[str, Any]) -> list[Any]:
-    """Return what says which packet a document is, and what it says: its type, its record ids and its body.
+def identity_of(document: Mapping[str, Any], body: str | None) -> str:
+    """Return what says which packet a document is, and what it says, as canonical text: its type, its record
+    ids and its body. An id is the same as a number and as text.
 
-    An id is the same as a number and as text.
+    Args:
+        document: The packet's document.
+        body: The canonical text of its body, where that is known.
     """
+    *first, last = _identity(document)
+    return f"{canonical_json(first)[:-1]},{canonical_json(last) if body is None else body}]"
+
+
+def _identity(document: Mapping[str, Any]) -> list[Any]:
     header = document["header"]
     kept = {key: _normal_id(header.get(key)) for key in ("packet_rec_id", "trans_rec_id")}
     return [document.get("type"), kept, document.get("body")]
@@ -144,7 +155,21 @@ def header_digests(document: Mapping[str, Any], timestamp: str | None) -> dict[s
     kept = {key: header.get(key) for key in _PARTIES}
     kept |= {key: _normal_id(header.get(key)) for key in ("packet_id", "transaction_id")}
     kept |= {"packet_timestamp": timestamp, "expected_reply_list": header.get("expected_reply_list")}
-    return {key: digest(canonical_json(value))[:16] for key, value in kept.items() if value not in (None, "")}
+    return {key: digest(_text_of(value))[:16] for key, value in kept.items() if value not in (None, "")}
+
+
+def _text_of(value: Any) -> str:
+    """The canonical text of a value; mostly of a text, for which there is a shorter way."""
+    return encode_basestring_ascii(value) if type(value) is str else canonical_json(value)
+
+
+def _canonical(document: Any) -> tuple[str, str | None]:
+    """The canonical text of a document, and that of its body, which is needed alone as well."""
+    if type(document) is not dict or "body" not in document or not all(type(key) is str for key in document):
+        return canonical_json(document), None
+    texts = {key: canonical_json(value) for key, value in document.items()}
+    text = ",".join(f"{encode_basestring_ascii(key)}:{texts[key]}" for key in sorted(texts))
+    return f"{{{text}}}", texts["body"]
 
 
 def _normal_id(value: Any) -> Any:
@@ -235,7 +260,7 @@ def _dumped(value: Any, **options: Any) -> str | None:
 def _stable(document: Any, raw: bytes) -> bytes:
     """What stays the same however often a poll lists a document, though its states change."""
     if type(document) is dict and type(document.get("header")) is dict:
-        text = _dumped(identity_of(document), sort_keys=True, separators=(",", ":"))  # as canonical JSON
+        text = _dumped(_identity(document), sort_keys=True, separators=(",", ":"))  # as canonical JSON
         return raw if text is None else text.encode("ascii")
     return raw
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -10,7 +11,13 @@ from amie_engine.engine.directory import Directory
 from amie_engine.engine.evolve import evolve, fold
 from amie_engine.engine.projections import project, project_quarantine
 from amie_engine.engine.state import TransactionState
-from amie_engine.errors import ConcurrencyConflict, TransactionNotFound
+from amie_engine.errors import (
+    CommitInDoubt,
+    ConcurrencyConflict,
+    ConnectionLost,
+    LogError,
+    TransactionNotFound,
+)
 from amie_engine.log.database import Statement
 from amie_engine.log.events import Event, NewEvent
 from amie_engine.log.store import EventLog, LogReader, LogWriter
@@ -20,6 +27,7 @@ __all__ = ["KnownItem", "UnitOfWork", "View", "in_unit", "storable"]
 T = TypeVar("T")
 
 _ATTEMPTS = 10
+_LOSSES = 2
 
 _BY_WIRE_ID = Statement(
     "SELECT stream FROM amie_transactions WHERE hub = :hub AND site = :site AND trans_rec_id = :trans_rec_id"
@@ -93,8 +101,11 @@ class View:
 
     def with_record_id(self, record_id: str, *, but: str) -> list[TransactionState]:
         """Return the transactions of project requests with a RecordID, oldest first, but for one stream."""
+        return [self.state(stream) for stream in self._streams_with(record_id, but)]
+
+    def _streams_with(self, record_id: str, but: str) -> list[str]:
         rows = self.cursor.all(_BY_RECORD_ID, self._key | {"record_id": record_id, "but": but})
-        return [self.state(row[0]) for row in rows]
+        return [row[0] for row in rows]
 
     def sent_by(self, state: TransactionState) -> dict[str, Mapping[str, Any]]:
         """Return the bodies of what the outbox of a transaction has sent and no listing has shown, by what
@@ -132,6 +143,7 @@ class UnitOfWork(View):
     def __init__(self, writer: LogWriter) -> None:
         super().__init__(writer)
         self._writer = writer
+        self._same_record: dict[tuple[str, str], list[str]] = {}
 
     def append(self, state: TransactionState, events: Sequence[NewEvent]) -> TransactionState:
         """Append events to a transaction, project them, and return the state after them.
@@ -140,16 +152,39 @@ class UnitOfWork(View):
             ConcurrencyConflict: Somebody else changed the transaction.
         """
         appended = self._writer.append(state.stream, state.version, [_storable(event) for event in events])
+        if any(but != state.stream for _, but in self._same_record):
+            self._same_record.clear()
         for event in appended:
             before, state = state, evolve(state, event)
             project(self.cursor, before, state, event)
         return state
+
+    def _streams_with(self, record_id: str, but: str) -> list[str]:
+        """Asked before and after the same append: only another transaction's can change the answer."""
+        found = self._same_record.get((record_id, but))
+        if found is None:
+            found = self._same_record[record_id, but] = super()._streams_with(record_id, but)
+        return found
+
+    @contextmanager
+    def undoable(self) -> Iterator[None]:
+        """A part of the unit that is undone alone if the block raises; the rest of it can go on."""
+        try:
+            with self._writer.undoable():
+                yield
+        except BaseException:
+            self._same_record.clear()
+            raise
 
     def append_quarantine(self, stream: str, version: int, event: NewEvent) -> Event:
         """Append an event about something in quarantine, and project it."""
         [appended] = self._writer.append(stream, version, [event])
         project_quarantine(self.cursor, appended)
         return appended
+
+    def append_erasure(self, stream: str, events: Sequence[NewEvent]) -> None:
+        """Append the events that tell of an erasing; they change no projection."""
+        self._writer.append(stream, 0, events)
 
 
 def _storable(event: NewEvent) -> NewEvent:
@@ -166,14 +201,35 @@ def storable(text: str) -> str:
 def in_unit(log: EventLog, work: Callable[[UnitOfWork], T]) -> T:
     """Run a function in one appending transaction; again from the start where somebody else was faster.
 
+    Also once again where the connection was lost. Before the commit nothing has been written then; after it,
+    the log itself tells whether it has.
+
     Raises:
         ConcurrencyConflict: Somebody else was faster every time.
+        ConnectionLost: It was lost a second time.
+        CommitInDoubt: It was lost at the commit, and the log can't be asked any more.
     """
-    for attempt in range(_ATTEMPTS):
+    conflicts = losses = 0
+    while True:
         try:
             with log.write() as writer:
-                return work(UnitOfWork(writer))
+                result = work(UnitOfWork(writer))
         except ConcurrencyConflict:
-            if attempt == _ATTEMPTS - 1:
+            conflicts += 1
+            if conflicts == _ATTEMPTS:
                 raise
-    raise AssertionError("unreachable")
+        except (ConnectionLost, CommitInDoubt) as error:
+            if isinstance(error, CommitInDoubt) and _has_committed(log, writer, error):
+                return result
+            losses += 1
+            if losses == _LOSSES:
+                raise ConnectionLost(error.message) from error
+        else:
+            return result
+
+
+def _has_committed(log: EventLog, writer: LogWriter, doubt: CommitInDoubt) -> bool:
+    try:
+        return log.has(writer)
+    except LogError as error:
+        raise doubt from error

@@ -20,8 +20,9 @@ class Outcome:
     """What became of a packet that was received.
 
     Attributes:
-        kind: accepted, already_there, confirmed, held, conflict, duplicate or quarantined.
-        state: The transaction's state afterwards, or None for what is in quarantine.
+        kind: accepted, already_there, confirmed, held, conflict, duplicate or quarantined; staged, where it
+            was received in a transaction of the site's own.
+        state: The transaction's state afterwards; None for what is in quarantine, there already or staged.
         code: For quarantine: the stable code of the reason; docs/errors.md has a paragraph on it.
         reason: For quarantine: the reason in a sentence.
         hint: For quarantine: what to do.
@@ -94,6 +95,8 @@ class Handle:
     """A packet of the site's that has been decided and is in the outbox.
 
     ``stream`` is the transaction's id in the log; ``trans_rec_id`` is None until the service has given one.
+    Of what was staged for a transaction that is not in the log yet, both are its record id; ``answers``, the
+    packet that is answered, is empty where only the commit will tell.
     """
 
     stream: str
@@ -128,7 +131,10 @@ class TransactionSummary:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedItem:
-    """Something in quarantine: why it is there, and, where asked for, its bytes as they came."""
+    """Something in quarantine: why it is there, and, where asked for, its bytes as they came.
+
+    ``erased`` tells that they were erased: then it can't be released any more.
+    """
 
     quarantine_id: str
     code: str
@@ -141,6 +147,7 @@ class QuarantinedItem:
     packet_rec_id: str | None = None
     packet_type: str | None = None
     content: bytes | None = field(default=None, repr=False)
+    erased: bool = False
 
     def with_content(self, content: bytes | None) -> QuarantinedItem:
         """The same, with its bytes."""
@@ -155,6 +162,8 @@ def as_json(value: Any) -> Any:
         return value.as_dict()
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, frozenset):
+        return sorted(value)
     if isinstance(value, tuple | list):
         return [as_json(item) for item in value]
     if isinstance(value, dict):

@@ -76,8 +76,8 @@ class WorkQueue:
     def open(self) -> list[WorkRow]:
         """Return every item that is not done, also those that wait."""
         log = self._engine.log
-        with log.read() as reader:
-            rows = reader.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})
+        with self._engine.view() as view:
+            rows = view.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})
         return [
             WorkRow(
                 stream=row[0],

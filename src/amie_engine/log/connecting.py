@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from amie_engine.errors import DatabaseUnavailable
 
-__all__ = ["engine_beside", "engine_for_url", "shown_url"]
+__all__ = ["engine_beside", "engine_for_url", "in_memory", "shown_url"]
 
 SQLITE_TIMEOUT = 30.0
 """Seconds to wait for another process's write on SQLite, unless the URL has a ``timeout``."""
@@ -86,14 +86,15 @@ def _options(url: URL) -> dict[str, Any]:
     arguments: dict[str, Any] = {} if "timeout" in url.query else {"timeout": SQLITE_TIMEOUT}
     # The log ends every transaction before it hands a connection back.
     options: dict[str, Any] = {"connect_args": arguments, "pool_reset_on_return": None}
-    if not _in_memory(url):
+    if not in_memory(url):
         return options
     # A database in memory is its connection: there is one, for one thread at a time.
     arguments["check_same_thread"] = False
     return options | {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
 
 
-def _in_memory(url: URL) -> bool:
+def in_memory(url: URL) -> bool:
+    """Tell whether a SQLite URL names a database in memory."""
     name = url.database or ":memory:"
     return name in (":memory:", "file::memory:") or url.query.get("mode") == "memory"
 
@@ -101,3 +102,4 @@ def _in_memory(url: URL) -> bool:
 def _prepare_sqlite(driver: Any, _record: Any) -> None:
     driver.isolation_level = None  # the log begins its transactions itself
     driver.execute("PRAGMA synchronous=FULL")
+    driver.execute("PRAGMA secure_delete=ON")  # what is erased leaves no copies in free pages

@@ -7,23 +7,28 @@ while the log uses it, and set back afterwards.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from amie_engine.log.connecting import engine_beside, engine_for_url, shown_url
-from amie_engine.log.failures import explained, unreachable
+from amie_engine.errors import CommitInDoubt
+from amie_engine.log.connecting import engine_beside, engine_for_url, in_memory, shown_url
+from amie_engine.log.failures import about_values, explained, in_doubt, lost, unreachable
 from amie_engine.log.transactions import (
+    empty_write_ahead_log,
     postgresql_transaction,
     sqlite_transaction,
     sqlite_transaction_on_loan,
     use_write_ahead_log,
 )
 
-__all__ = ["Cursor", "Database", "Statement"]
+__all__ = ["Cursor", "Database", "Session", "Statement"]
+
+_MOST_IN_A_POOL = 200
+"""How many dead connections of a site's pool are thrown away before one call fails."""
 
 
 class Statement:
@@ -69,6 +74,11 @@ class Cursor:
         sql, names = statement.for_dialect(self._dialect)
         self._cursor.execute(sql, [values[name] for name in names])
         return int(self._cursor.rowcount)
+
+    def run_many(self, statement: Statement, many: Iterable[Any]) -> None:
+        """Run a statement once for each of many mappings of values."""
+        sql, names = statement.for_dialect(self._dialect)
+        self._cursor.executemany(sql, [[values[name] for name in names] for values in many])
 
     def insert(self, statement: Statement, values: Any) -> bool:
         """Run an ``INSERT ... ON CONFLICT DO NOTHING``; return False where there is a row in its way.
@@ -128,11 +138,16 @@ class Database:
         """Whether the database is SQLite."""
         return self._engine.dialect.name == "sqlite"
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it is a SQLite database in memory, which one connection alone can reach."""
+        return self.is_sqlite and in_memory(self._engine.url)
+
     def read(self) -> AbstractContextManager[Cursor]:
         """A transaction that sees one state of the database and writes nothing.
 
         Raises:
-            DatabaseUnavailable: The database can't be reached.
+            DatabaseUnavailable: The database can't be reached, or the connection was lost.
         """
         return self._transaction(writing=False)
 
@@ -141,10 +156,27 @@ class Database:
 
         Raises:
             DatabaseUnavailable: The database can't be reached or written, or is locked for too long.
+            ConnectionLost: The connection broke before the commit: nothing was written.
+            CommitInDoubt: It broke at the commit: whether anything was written is not known.
             ConcurrencyConflict: The database undid the transaction in favour of another.
             LogError: It refused a statement.
         """
         return self._transaction(writing=True)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """One connection for several transactions, which may make temporary tables of its own.
+
+        It is not handed back to the pool but closed, and whatever is temporary in it goes. Only that of a
+        database in memory is the pool's one, and goes back: there, drop what you make.
+
+        Raises:
+            DatabaseUnavailable: The database can't be reached.
+        """
+        with self._checked_out() as pooled:
+            if not self.is_in_memory:
+                pooled.detach()
+            yield Session(self, pooled.dbapi_connection)
 
     @contextmanager
     def connection(self, *, writing: bool) -> Iterator[Connection]:
@@ -153,7 +185,7 @@ class Database:
             connection = Connection(self._engine, pooled)  # whoever checked it out hands it back
             yield connection
             if writing:
-                connection.commit()
+                self._commit(connection, pooled.dbapi_connection)
 
     def keep_write_ahead_log(self) -> None:
         """Have a SQLite file that is the log's own, and no database of the site's engine, use a write-ahead
@@ -162,6 +194,17 @@ class Database:
             with self._checked_out() as pooled:
                 use_write_ahead_log(pooled.dbapi_connection)
 
+    def empty_write_ahead_log(self) -> bool:
+        """Have all that is in SQLite's write-ahead log in the file alone; tell whether that is so now.
+
+        It is not while somebody else uses the database.
+
+        Raises:
+            DatabaseUnavailable: The database can't be reached.
+        """
+        with self._checked_out() as pooled:
+            return empty_write_ahead_log(pooled.dbapi_connection)
+
     def close(self) -> None:
         """Close the connections, unless the engine is the site's own."""
         if self._sites is None:
@@ -169,16 +212,49 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, writing: bool) -> Iterator[Cursor]:
-        with self._checked_out() as pooled:
-            driver: Any = pooled.dbapi_connection
-            with self._begun(driver, writing=writing):
-                cursor = Cursor(driver, self._engine.dialect)
-                try:
-                    yield cursor
-                    if writing:
-                        driver.commit()
-                finally:
-                    cursor.close()
+        with (
+            self._checked_out() as pooled,
+            self.transaction_on(pooled.dbapi_connection, writing=writing, commits=writing) as cursor,
+        ):
+            yield cursor
+
+    @contextmanager
+    def transaction_on(self, driver: Any, *, writing: bool, commits: bool) -> Iterator[Cursor]:
+        """One transaction on a connection that is checked out.
+
+        Args:
+            driver: The driver's connection.
+            writing: Whether it is a writer's, which waits for other writers.
+            commits: Whether it commits at the end of the block.
+        """
+        with self._begun(driver, writing=writing):
+            cursor = Cursor(driver, self._engine.dialect)
+            try:
+                yield cursor
+                if commits:
+                    self._commit(driver, driver)
+            finally:
+                cursor.close()
+
+    def _commit(self, transaction: Any, driver: Any) -> None:
+        """Commit; where the connection breaks while it is done, nobody knows whether it was."""
+        dialect: Any = self._engine.dialect
+        try:
+            transaction.commit()
+        except (DBAPIError, dialect.dbapi.Error) as error:
+            if self._is_lost(error, driver):
+                raise in_doubt(error, self.url) from error
+            raise
+
+    def is_trouble(self, error: Exception) -> bool:
+        """Whether a driver's error is the database's trouble, and none with the values that it was given."""
+        dialect: Any = self._engine.dialect
+        return isinstance(error, dialect.dbapi.Error) and not about_values(error)
+
+    def _is_lost(self, error: Exception, driver: Any) -> bool:
+        """Whether an error tells that the connection is of no use any more."""
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        return bool(cause and self._engine.dialect.is_disconnect(cause, driver, None))  # type: ignore[arg-type] # the driver's
 
     def _begun(self, driver: Any, *, writing: bool) -> AbstractContextManager[None]:
         if not self.is_sqlite:
@@ -191,16 +267,58 @@ class Database:
     def _checked_out(self) -> Iterator[PoolProxiedConnection]:
         """A connection of the pool. What the database refuses is told by our own errors."""
         dialect: Any = self._engine.dialect
-        try:
-            pooled = self.engine.raw_connection()
-        except (SQLAlchemyError, dialect.dbapi.Error, TypeError) as error:  # TypeError: an unknown option
-            raise unreachable(error, self.url) from error
+        pooled = self._connected()
         try:
             yield pooled
         except (DBAPIError, dialect.dbapi.Error) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            if dialect.is_disconnect(cause, pooled.dbapi_connection, None):
+            if self._is_lost(error, pooled.dbapi_connection):
                 pooled.invalidate()
+                raise lost(error, self.url) from error
             raise explained(error, self.url) from error
+        except CommitInDoubt:
+            pooled.invalidate()
+            raise
         finally:
             pooled.close()
+
+    def _connected(self) -> PoolProxiedConnection:
+        """A connection that works. After a restart of the server, those in a site's pool may all be dead."""
+        dialect: Any = self._engine.dialect
+        for others in reversed(range(_MOST_IN_A_POOL)):
+            try:
+                pooled = self.engine.raw_connection()
+            except (SQLAlchemyError, dialect.dbapi.Error, TypeError, UnicodeDecodeError) as error:
+                # A TypeError is for an unknown option, a UnicodeDecodeError for a file with a damaged schema.
+                raise unreachable(error, self.url) from error
+            if self._sites is None or self.is_sqlite:
+                break  # our own pool looks whether it works
+            try:
+                dialect.do_ping(pooled.dbapi_connection)
+                break
+            except dialect.dbapi.Error as error:
+                again = others and self._is_lost(error, pooled.dbapi_connection)
+                pooled.invalidate()
+                if not again:
+                    raise unreachable(error, self.url) from error
+        return pooled
+
+
+class Session:
+    """One connection of a database, for several transactions and temporary tables."""
+
+    def __init__(self, database: Database, driver: Any) -> None:
+        self.database = database
+        self._driver = driver
+
+    def read(self) -> AbstractContextManager[Cursor]:
+        """A transaction that sees one state of the database, and keeps nothing that is written."""
+        return self.database.transaction_on(self._driver, writing=False, commits=False)
+
+    def prepare(self) -> AbstractContextManager[Cursor]:
+        """A transaction that sees one state of the database, and keeps what is written into temporary
+        tables; it waits for nobody, and nobody for it."""
+        return self.database.transaction_on(self._driver, writing=False, commits=True)
+
+    def write(self) -> AbstractContextManager[Cursor]:
+        """A transaction that may write anything, as `Database.write`."""
+        return self.database.transaction_on(self._driver, writing=True, commits=True)

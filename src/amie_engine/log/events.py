@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from amie_engine.errors import EventUnreadable
 
-__all__ = ["ACCEPTED", "CURRENT_SCHEMA", "Event", "EventType", "NewEvent"]
+__all__ = [
+    "ACCEPTED",
+    "OF_NO_TRANSACTION",
+    "UPCASTERS",
+    "Event",
+    "EventType",
+    "NewEvent",
+    "Upcaster",
+    "check_readable",
+    "current_schema",
+    "read_facts",
+]
 
 
 class EventType(StrEnum):
@@ -46,10 +57,29 @@ class EventType(StrEnum):
     """The site's handler asked to be called again later."""
     WORK_FAILED = "work_failed"
     """The site's handler raised; it is called again later."""
+    STAGED_REFUSED = "staged_refused"
+    """What the site staged in a transaction of its own could not be carried out after its commit."""
+    DOCUMENTS_ERASED = "documents_erased"
+    """Documents of other events, which concerned a person, were erased."""
 
 
-CURRENT_SCHEMA: dict[EventType, int] = dict.fromkeys(EventType, 1)
-"""The schema version that this release writes, by event type. It reads all up to that."""
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns the facts of one schema version into those of the next."""
+
+UPCASTERS: dict[EventType, tuple[Upcaster, ...]] = {}
+"""How old events are read, for ever: by event type, the first turns version 1 into 2, the next 2 into 3.
+
+An event in the log is never changed: its facts are brought up to date whenever they are read.
+"""
+
+
+def current_schema(event_type: EventType) -> int:
+    """Return the schema version that this release writes for an event type. It reads all up to that."""
+    return 1 + len(UPCASTERS.get(event_type, ()))
+
+
+OF_NO_TRANSACTION = (EventType.PACKET_QUARANTINED, EventType.DOCUMENTS_ERASED)
+"""The first events of the streams that are no transaction's: of what is in quarantine, and of erasures."""
 
 ACCEPTED = (EventType.PACKET_RECEIVED, EventType.PACKET_CONFIRMED, EventType.PACKET_ADOPTED)
 """The events that make a packet part of its transaction: its record id stands in one of them, once."""
@@ -71,7 +101,12 @@ class NewEvent:
     actor: str = "engine"
     facts: Mapping[str, Any] = field(default_factory=dict)
     document: Any = None
+    text: str | None = None
+    """The canonical text of the document, where it is known."""
     salt: str | None = None
+
+
+_TYPES = frozenset(EventType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +131,43 @@ class Event:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The event's facts."""
-        facts: dict[str, Any] = json.loads(self.facts_json)
-        return facts
+        """The event's facts, in the schema version of this release.
+
+        Raises:
+            EventUnreadable: This release does not know the event's type or schema version.
+        """
+        return read_facts(self.position, self.type, self.schema_version, self.facts_json)
 
     def check_readable(self) -> None:
         """Raise `EventUnreadable` if this release does not know the event's type or schema version."""
-        known = CURRENT_SCHEMA.get(self.type)  # type: ignore[call-overload] # an EventType is its text
-        if known is None or not 1 <= self.schema_version <= known:
-            raise EventUnreadable(
-                f"The event at position {self.position} is a {self.type!r} of schema version"
-                f" {self.schema_version}, which this release does not know."
-            )
+        check_readable(self.position, self.type, self.schema_version)
+
+
+def check_readable(position: int, event_type: str, schema_version: int) -> None:
+    """Raise `EventUnreadable` if this release does not know an event's type or schema version."""
+    if event_type not in _TYPES or not 1 <= schema_version <= current_schema(EventType(event_type)):
+        raise EventUnreadable(
+            f"The event at position {position} is a {event_type!r} of schema version {schema_version}, which"
+            " this release does not know."
+        )
+
+
+def read_facts(position: int, event_type: str, schema_version: int, text: str) -> dict[str, Any]:
+    """Return an event's facts, in the schema version of this release.
+
+    Args:
+        position: The event's.
+        event_type: The event's.
+        schema_version: That in which the facts were written.
+        text: The facts as they stand in the log.
+
+    Raises:
+        EventUnreadable: This release does not know the event's type or schema version.
+    """
+    upcasters = UPCASTERS.get(event_type)  # type: ignore[call-overload] # an EventType is its text
+    if upcasters or schema_version != 1 or event_type not in _TYPES:
+        check_readable(position, event_type, schema_version)
+    facts: dict[str, Any] = json.loads(text)
+    for upcast in (upcasters or ())[schema_version - 1 :]:
+        facts = upcast(facts)
+    return facts

@@ -21,7 +21,7 @@ from amie_engine.errors import (
 from amie_engine.log.database import Database
 from amie_engine.log.schema import VERSION_TABLE, metadata
 
-__all__ = ["check_schema", "current_revision", "head_revision", "migrate", "revisions"]
+__all__ = ["check_schema", "current_revision", "head_revision", "migrate", "migrate_within", "revisions"]
 
 
 _ALEMBIC = Lock()
@@ -101,23 +101,52 @@ def migrate(database: Database, revision: str = "head") -> tuple[str | None, str
     return before, target
 
 
-def check_schema(database: Database) -> None:
+def migrate_within(connection: Connection, database: Database) -> bool:
+    """Make the tables in a transaction that the caller holds, if the database has none of ours; tell whether
+    they were made.
+
+    Args:
+        connection: Of the database, as from ``database.connection(writing=True)``.
+        database: The database.
+
+    Raises:
+        DatabaseSchemaOutdated, DatabaseSchemaNewer, DatabaseForeign: It has tables that are not of this
+            release.
+    """
+    current = _current(connection, database)
+    if current is None and not database.is_sqlite:
+        connection.execute(_TAKE_TURNS)
+        current = _current(connection, database)
+    if current is None:
+        _refuse_foreign(connection, database)
+        with _ALEMBIC:
+            command.upgrade(_config(connection), "head")
+        return True
+    if current != head_revision():
+        raise _wrong(database, current)
+    return False
+
+
+def check_schema(database: Database, *, make: bool = True) -> None:
     """Make sure that a database has the schema of this release.
 
-    An empty or absent SQLite file gets it now; any other database only by `migrate`.
+    Args:
+        database: The database.
+        make: Whether an empty or absent SQLite file gets it now; any other database gets it by `migrate`
+            alone.
 
     Raises:
         DatabaseSchemaMissing, DatabaseSchemaOutdated, DatabaseSchemaNewer, DatabaseForeign: It has not.
             Nothing was changed, and the connections are closed: whoever is refused has nothing to close.
     """
     try:
-        _check(database)
+        _check(database, make=make)
     except BaseException:
         database.close()
         raise
 
 
-def _check(database: Database) -> None:
+def _check(database: Database, *, make: bool) -> None:
     known = revisions()
     with database.connection(writing=False) as connection:
         current = _current(connection, database)
@@ -125,18 +154,14 @@ def _check(database: Database) -> None:
             _refuse_foreign(connection, database)
         empty = current is None and not inspect(connection).get_table_names()
     if current == known[-1]:
-        database.keep_write_ahead_log()
+        if make:
+            database.keep_write_ahead_log()
     elif current is None:
-        if not database.is_sqlite or not empty:
+        if not make or not database.is_sqlite or not empty:
             raise DatabaseSchemaMissing(f"The database {database.url} has no amie-engine tables.")
         migrate(database)
-    elif current in known:
-        raise DatabaseSchemaOutdated(
-            f"The database {database.url} has the schema revision {current!r}; this release needs"
-            f" {known[-1]!r}."
-        )
     else:
-        raise _newer(database, current)
+        raise _wrong(database, current)
 
 
 def _refuse_foreign(connection: Connection, database: Database) -> None:
@@ -146,6 +171,16 @@ def _refuse_foreign(connection: Connection, database: Database) -> None:
             f"The database {database.url} has tables of our names ({', '.join(sorted(there))}) that no"
             " release of ours made."
         )
+
+
+def _wrong(database: Database, revision: str) -> DatabaseSchemaOutdated | DatabaseSchemaNewer:
+    """The error for a schema that is not this release's."""
+    known = revisions()
+    if revision not in known:
+        return _newer(database, revision)
+    return DatabaseSchemaOutdated(
+        f"The database {database.url} has the schema revision {revision!r}; this release needs {known[-1]!r}."
+    )
 
 
 def _newer(database: Database, revision: str) -> DatabaseSchemaNewer:

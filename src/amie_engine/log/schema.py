@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import BigInteger
 
-__all__ = ["VERSION_TABLE", "events", "log_head", "metadata"]
+__all__ = ["VERSION_TABLE", "events", "log_head", "metadata", "staged"]
 
 metadata = MetaData()
 
@@ -67,6 +67,13 @@ _partial(
     events.c.packet_rec_id,
     unique=True,
 )
+_partial(
+    "amie_events_erasures",
+    "type = 'documents_erased'",
+    events.c.hub,
+    events.c.site,
+    events.c.position,
+)
 
 log_head = Table(
     "amie_log_head",
@@ -75,9 +82,24 @@ log_head = Table(
     Column("position", _position, nullable=False),
     Column("hash", Text, nullable=False),
     Column("recorded_at", Text, nullable=False),
+    Column("log_id", Text, nullable=False),
     CheckConstraint("id = 1", name="amie_log_head_one_row"),
 )
-"""The counter: the newest position, its hash and time. One row."""
+"""The counter: the newest position, its hash and time. One row. ``log_id`` is a random name of this log, and
+the secret of its pseudonyms: it never leaves the database."""
+
+staged = Table(
+    "amie_staged",
+    metadata,
+    Column("id", _position, primary_key=True),
+    Column("hub", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("call", Text, nullable=False),
+    Column("trans_rec_id", Text),
+    Column("arguments", Text, nullable=False),
+    Column("staged_at", Text, nullable=False),
+)
+"""What a site staged in a transaction of its own, until it is carried out; mostly empty."""
 
 transactions = Table(
     "amie_transactions",

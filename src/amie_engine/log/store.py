@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from secrets import token_hex
 from typing import Any
 
@@ -14,32 +15,29 @@ from amie_engine.errors import ConcurrencyConflict, LogError
 from amie_engine.log.canonical import canonical_json, digest, salted_digest
 from amie_engine.log.chain import event_hash
 from amie_engine.log.database import Cursor, Database, Statement
-from amie_engine.log.events import CURRENT_SCHEMA, Event, NewEvent
+from amie_engine.log.events import Event, NewEvent, current_schema, read_facts
+from amie_engine.log.whole import EVENT_COLUMNS, Head, WholeLog, read_head, read_stream
 
 __all__ = ["AcceptedPacket", "EventLog", "LogReader", "LogWriter", "format_time"]
 
-_COLUMNS = (
-    "position, stream, version, type, schema_version, recorded_at, hub, site, trans_rec_id, packet_rec_id,"
-    " packet_type, sender, status, actor, facts"
-)
+_HEADER = EVENT_COLUMNS[:-1]
+"""The columns that an event's hash covers as they are; the facts by their digest."""
 
-_STREAM = Statement(f"SELECT {_COLUMNS} FROM amie_events WHERE stream = :stream ORDER BY version")  # noqa: S608 # no value is in it
-_PAGE = Statement(
-    f"SELECT {_COLUMNS} FROM amie_events WHERE position > :after ORDER BY position LIMIT :count"  # noqa: S608 # no value is in it
-)
 _ACCEPTED = Statement(
-    "SELECT stream, packet_type, facts, document_salt FROM amie_events"
+    "SELECT stream, packet_type, document_salt, position, type, schema_version, facts FROM amie_events"
     " WHERE hub = :hub AND site = :site AND packet_rec_id = :packet_rec_id"
     " AND type IN ('packet_received', 'packet_confirmed', 'packet_adopted') AND packet_rec_id IS NOT NULL"
 )
 _DOCUMENT = Statement("SELECT document FROM amie_events WHERE stream = :stream AND version = :version")
 _SALT = Statement("SELECT document_salt FROM amie_events WHERE stream = :stream AND version = :version")
 _NOTED = Statement(
-    "SELECT facts, document_salt FROM amie_events"
+    "SELECT document_salt, position, type, schema_version, facts FROM amie_events"
     " WHERE stream = :stream AND packet_rec_id = :packet_rec_id AND type = :type"
 )
-_HEAD = Statement("SELECT position, hash, recorded_at FROM amie_log_head WHERE id = 1")
-_HEAD_LOCKED = Statement("SELECT position, hash, recorded_at FROM amie_log_head WHERE id = 1 FOR UPDATE")
+_SAVEPOINT = Statement("SAVEPOINT amie_part")
+_KEEP = Statement("RELEASE SAVEPOINT amie_part")
+_UNDO = Statement("ROLLBACK TO SAVEPOINT amie_part")
+_HASH = Statement("SELECT hash FROM amie_events WHERE position = :position")
 _SET_HEAD = Statement(
     "UPDATE amie_log_head SET position = :position, hash = :hash, recorded_at = :recorded_at WHERE id = 1"
 )
@@ -78,23 +76,19 @@ class LogReader:
 
     def stream(self, stream: str) -> list[Event]:
         """Return the events of a stream, oldest first."""
-        return [Event(*row) for row in self.cursor.all(_STREAM, {"stream": stream})]
-
-    def page(self, after: int, count: int) -> list[Event]:
-        """Return up to ``count`` events behind a position, in order."""
-        return [Event(*row) for row in self.cursor.all(_PAGE, {"after": after, "count": count})]
+        return read_stream(self.cursor, stream)
 
     def accepted(self, packet_rec_id: str) -> AcceptedPacket | None:
         """Return what the log knows of the packet with a record id that is part of a transaction."""
         row = self.cursor.one(_ACCEPTED, {"hub": self.hub, "site": self.site, "packet_rec_id": packet_rec_id})
-        return None if row is None else AcceptedPacket(row[0], row[1], json.loads(row[2]), row[3])
+        return None if row is None else AcceptedPacket(row[0], row[1], read_facts(*row[3:]), row[2])
 
     def noted(
         self, stream: str, packet_rec_id: str, event_type: str
     ) -> list[tuple[dict[str, Any], str | None]]:
         """Return facts and salt of the events of one type about a packet of a stream."""
         values = {"stream": stream, "packet_rec_id": packet_rec_id, "type": str(event_type)}
-        return [(json.loads(facts), salt) for facts, salt in self.cursor.all(_NOTED, values)]
+        return [(read_facts(*row[1:]), row[0]) for row in self.cursor.all(_NOTED, values)]
 
     def salt(self, stream: str, version: int) -> str | None:
         """Return the salt of an event's document, or None where it has none or it was erased."""
@@ -113,6 +107,8 @@ class LogWriter(LogReader):
     It holds the counter row from its beginning to its commit: what it reads of the log nobody changes
     meanwhile, on either database. Nobody else's work happens in between, so it is never held for long.
 
+    ``head`` is the newest event as this transaction has it; ``has_appended`` tells whether that is its own.
+
     Raises:
         LogError: The counter row is missing.
     """
@@ -120,13 +116,8 @@ class LogWriter(LogReader):
     def __init__(self, log: EventLog, cursor: Cursor) -> None:
         super().__init__(log, cursor)
         self._clock = log.clock
-        row = cursor.one(_HEAD_LOCKED if cursor.is_postgresql else _HEAD)
-        if row is None:
-            raise LogError(
-                "The log's counter row is missing.", hint="Restore the database from its newest backup."
-            )
-        self._position, self._hash, self._newest = row
-        self._appended = False
+        self.head = read_head(cursor, locked=True)
+        self.has_appended = False
         self._failed = False
 
     def append(self, stream: str, version: int, new_events: Sequence[NewEvent]) -> list[Event]:
@@ -139,7 +130,8 @@ class LogWriter(LogReader):
             ValueError: Facts or a document hold something that JSON has no text for.
         """
         try:
-            recorded_at = max(format_time(self._clock()), self._newest)  # recorded time never goes back
+            # Recorded time never goes back.
+            recorded_at = max(format_time(self._clock()), self.head.recorded_at)
             return [
                 self._append(stream, version + index, recorded_at, new)
                 for index, new in enumerate(new_events, 1)
@@ -159,24 +151,38 @@ class LogWriter(LogReader):
                 "An append in this transaction failed, so that it can't be committed.",
                 hint="Nothing of it was written.",
             )
-        if self._appended:
-            values = {"position": self._position, "hash": self._hash, "recorded_at": self._newest}
+        if self.has_appended:
+            head = self.head
+            values = {"position": head.position, "hash": head.hash, "recorded_at": head.recorded_at}
             self.cursor.run(_SET_HEAD, values)
+
+    @contextmanager
+    def undoable(self) -> Iterator[None]:
+        """A part of the transaction that is undone alone if the block raises; the rest of it can go on."""
+        before = self.head, self.has_appended, self._failed
+        self.cursor.run(_SAVEPOINT)
+        try:
+            yield
+        except BaseException:
+            self.cursor.run(_UNDO)
+            self.head, self.has_appended, self._failed = before
+            raise
+        self.cursor.run(_KEEP)
 
     def _append(self, stream: str, version: int, recorded_at: str, new: NewEvent) -> Event:
         facts = canonical_json(new.facts)
         facts_digest = digest(facts)
         document = salt = document_digest = None
         if new.document is not None:
-            document = canonical_json(new.document)
+            document = canonical_json(new.document) if new.text is None else new.text
             salt = new.salt or token_hex(16)
             document_digest = salted_digest(salt, document)
         header = (
-            self._position + 1,
+            self.head.position + 1,
             stream,
             version,
             str(new.type),
-            CURRENT_SCHEMA[new.type],
+            current_schema(new.type),
             recorded_at,
             self.hub,
             self.site,
@@ -187,7 +193,7 @@ class LogWriter(LogReader):
             new.status,
             new.actor,
         )
-        own_hash = event_hash(self._hash, header, facts_digest, document_digest)
+        own_hash = event_hash(self.head.hash, header, facts_digest, document_digest)
         row = dict(zip(_HEADER, header, strict=True))
         row |= {"facts": facts, "facts_digest": facts_digest, "hash": own_hash}
         row |= {"document": document, "document_salt": salt, "document_digest": document_digest}
@@ -196,11 +202,8 @@ class LogWriter(LogReader):
                 f"Stream {stream} has moved on from version {version - 1}, or the log has packet"
                 f" {new.packet_rec_id} already."
             )
-        self._position, self._hash, self._newest, self._appended = header[0], own_hash, recorded_at, True
+        self.head, self.has_appended = Head(header[0], own_hash, recorded_at), True
         return Event(*header, facts)
-
-
-_HEADER = tuple(name.strip() for name in _COLUMNS.split(","))[:-1]
 
 
 class EventLog:
@@ -219,6 +222,12 @@ class EventLog:
         self.hub = hub
         self.site = site
         self.clock = clock
+        self.whole = WholeLog(database)
+
+    @cached_property
+    def log_id(self) -> str:
+        """The log's random name."""
+        return self.whole.log_id()
 
     @contextmanager
     def read(self) -> Iterator[LogReader]:
@@ -228,18 +237,28 @@ class EventLog:
 
     @contextmanager
     def write(self) -> Iterator[LogWriter]:
-        """One appending transaction, committed at the end of the block."""
+        """One appending transaction, committed at the end of the block.
+
+        Raises:
+            CommitInDoubt: The connection broke at the commit; `has` tells whether it was done.
+        """
         with self.database.write() as cursor:
             writer = LogWriter(self, cursor)
             yield writer
             writer.finish()
 
-    def events(self, after: int = 0, *, page: int = 1000) -> Iterable[Event]:
-        """Yield every event behind a position, in order, reading in pages of short transactions."""
-        while True:
-            with self.read() as reader:
-                events = reader.page(after, page)
-            yield from events
-            if len(events) < page:
-                return
-            after = events[-1].position
+    def has(self, writer: LogWriter) -> bool:
+        """Tell whether an appending transaction whose commit was in doubt has committed.
+
+        It held the counter row until its end, whatever that was: once the row is ours, it has ended. No other
+        event has its hash.
+
+        Raises:
+            LogError: The database can't be used.
+        """
+        if not writer.has_appended:
+            return False
+        with self.database.write() as cursor:
+            read_head(cursor, locked=True)
+            row = cursor.one(_HASH, {"position": writer.head.position})
+        return row is not None and row[0] == writer.head.hash

@@ -15,6 +15,7 @@ from typing import Any
 from amie_engine.errors import DatabaseUnavailable
 
 __all__ = [
+    "empty_write_ahead_log",
     "postgresql_transaction",
     "sqlite_transaction",
     "sqlite_transaction_on_loan",
@@ -27,8 +28,14 @@ _FULL = 2
 _LEGACY_TRANSACTION_CONTROL = -1
 """``sqlite3.LEGACY_TRANSACTION_CONTROL``, of Python 3.12 and later."""
 
-_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', '30s', true)"
-"""How long a writer waits for the one before it, in this transaction alone."""
+_PATIENCE = 2000
+"""Milliseconds for which emptying the write-ahead log waits for readers."""
+
+_LOCK_TIMEOUT = (
+    "SELECT set_config('lock_timeout', '30s', true) WHERE current_setting('lock_timeout') IN ('0', '')"
+)
+"""How long a writer waits for the one before it, in this transaction alone: as long as the connection, its
+role or its database says; 30 seconds where none of them does."""
 
 
 @contextmanager
@@ -96,6 +103,9 @@ def postgresql_transaction(driver: Any, dialect: Any, *, writing: bool) -> Itera
         dialect: SQLAlchemy's dialect of it.
         writing: Whether it is a writer's.
     """
+    before = {
+        name: getattr(driver, name) for name in ("isolation_level", "autocommit") if hasattr(driver, name)
+    }
     dialect.set_isolation_level(driver, "READ COMMITTED" if writing else "REPEATABLE READ")
     try:
         if writing:
@@ -104,7 +114,16 @@ def postgresql_transaction(driver: Any, dialect: Any, *, writing: bool) -> Itera
     finally:
         if not driver.closed:
             driver.rollback()
-            dialect.reset_isolation_level(driver)
+            _put_back(driver, dialect, before)
+
+
+def _put_back(driver: Any, dialect: Any, before: dict[str, Any]) -> None:
+    """Set isolation and autocommit to what they were: a site may have set them past SQLAlchemy, too."""
+    if "isolation_level" not in before:  # a driver that keeps it at the server
+        dialect.reset_isolation_level(driver)
+    for name, value in before.items():
+        if getattr(driver, name) != value:
+            setattr(driver, name, value)
 
 
 def use_write_ahead_log(driver: Any) -> None:
@@ -121,3 +140,24 @@ def use_write_ahead_log(driver: Any) -> None:
         logger.info("The SQLite file keeps its journal mode: %s.", error)
     finally:
         driver.execute(f"PRAGMA busy_timeout={patience}")
+
+
+def empty_write_ahead_log(driver: Any) -> bool:
+    """Write what is in SQLite's write-ahead log into the file, and leave none of it; tell whether that is so.
+
+    It is not where somebody else goes on reading or writing. A file without such a log has nothing in it.
+    """
+    has_transaction = getattr(driver, "autocommit", _LEGACY_TRANSACTION_CONTROL) is False
+    if has_transaction:  # Python's newer mode: there is always one, and this one is still empty
+        driver.autocommit = True
+    patience = driver.execute("PRAGMA busy_timeout").fetchone()[0]
+    driver.execute(f"PRAGMA busy_timeout={_PATIENCE}")
+    try:
+        return bool(driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+    except sqlite3.OperationalError as error:
+        logger.info("The write-ahead log could not be emptied: %s.", error)
+        return False
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={patience}")
+        if has_transaction:
+            driver.autocommit = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,6 +34,9 @@ _FIRST_LOOK = timedelta(minutes=1)
 _LAST_LOOK = timedelta(hours=1)
 _LOOKS_A_ROUND = 50
 """How many histories one round fetches, so that a long absence costs the service few calls at a time."""
+
+_BATCH = 100
+"""How many packets are taken in in one commit: each commit waits for the disk."""
 
 _LOUD = {
     OutcomeKind.CONFLICT: "Packet %s of transaction %s came again with other content; both are kept.",
@@ -182,14 +185,7 @@ class Runner:
     def _poll(self, result: Round) -> None:
         listing = self.client.list_packets()
         histories: dict[str, None] = {}
-        for source in (*listing, *(entry.document for entry in listing.unreadable)):
-            try:
-                outcome = self.engine.receive(source)
-            except LogError:
-                raise
-            except Exception as error:  # noqa: BLE001 # a defect with one packet must not hide the others
-                self._note(result, InternalError.caused_by(error, "receiving a packet"))
-                continue
+        for outcome in self._receive((*listing, *(entry.document for entry in listing.unreadable)), result):
             result.received[outcome.kind] += 1
             self._tell(outcome)
             gap = outcome.history_needed or outcome.kind is OutcomeKind.HELD
@@ -198,6 +194,28 @@ class Runner:
         for trans_rec_id in (*histories, *self._moved_unseen(listing)):
             self._adopt(trans_rec_id, result)
         self._acknowledge(listing)
+
+    def _receive(self, sources: Sequence[Any], result: Round) -> Iterator[Outcome]:
+        """Take in what is listed, a batch a commit."""
+        for start in range(0, len(sources), _BATCH):
+            batch = sources[start : start + _BATCH]
+            try:
+                yield from self.engine.receive_all(batch)
+            except LogError:
+                raise
+            except Exception:  # noqa: BLE001 # a defect with one packet must not hide the others
+                yield from self._receive_each(batch, result)
+
+    def _receive_each(self, sources: Sequence[Any], result: Round) -> Iterator[Outcome]:
+        for source in sources:
+            try:
+                outcome = self.engine.receive(source)
+            except LogError:
+                raise
+            except Exception as error:  # noqa: BLE001 # the others go on
+                self._note(result, InternalError.caused_by(error, "receiving a packet"))
+                continue
+            yield outcome
 
     def _moved_unseen(self, listing: PacketList) -> list[str]:
         """The open transactions of which the service lists nothing any more.

@@ -1,0 +1,98 @@
+"""Replay, the check of the projections and their rebuilding, on PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from amie_engine.audit import check_projections, rebuild, replay
+from amie_engine.engine import Engine
+from amie_engine.log.schema import PROJECTIONS
+from tests.log.busy_site import Clock, play, whole_project
+from tests.log.rebuilding import projection_rows
+
+
+@pytest.fixture
+def busy(migrated: str) -> Iterator[Engine]:
+    """An engine whose log has a bit of everything in it."""
+    clock = Clock()
+    with Engine(migrated, site="NCSA", clock=clock) as engine:
+        play(engine, clock)
+        yield engine
+
+
+def _change(url: str, sql: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        assert connection.execute(sql.encode()).rowcount > 0
+
+
+def test_the_states_are_those_of_the_projection(busy: Engine) -> None:
+    with replay(busy.database) as replayed:
+        states = [(t.stream, t.type, t.state) for t in replayed.transactions()]
+    assert states == [(t.stream, t.type, t.state) for t in busy.transactions()]
+
+
+@pytest.mark.parametrize("table", [table.name for table in PROJECTIONS])
+def test_whatever_differs_is_found_and_put_right(busy: Engine, migrated: str, table: str) -> None:
+    good = projection_rows(busy.database)
+    assert check_projections(busy.database).differing == {}
+    columns = next(t for t in PROJECTIONS if t.name == table).columns
+    text = next(c.name for c in columns if not c.primary_key and c.name not in ("hub", "site", "sha256"))
+    _change(migrated, f"DELETE FROM {table} WHERE ctid = (SELECT min(ctid) FROM {table})")
+    _change(migrated, f"UPDATE {table} SET {text} = NULL WHERE {text} IS NOT NULL") if columns[
+        text
+    ].nullable else None
+    result = check_projections(busy.database)
+    assert set(result.differing) == {table}
+    assert all(difference.position for difference in result.differences)
+    assert rebuild(busy.database).changed == result.differing
+    assert projection_rows(busy.database) == good
+
+
+def test_readers_and_writers_go_on_while_they_are_rebuilt(busy: Engine, migrated: str) -> None:
+    _change(migrated, "UPDATE amie_transactions SET state = 'failed'")
+    began, done = threading.Event(), threading.Event()
+    errors: list[Exception] = []
+
+    def work() -> None:
+        clock = Clock()
+        clock.forward(days=2000)
+        try:
+            with Engine(migrated, site="NCSA", clock=clock) as other:
+                for number in range(500, 900):
+                    whole_project(other, clock, number)
+                    assert other.expected_reply(50_000 + number).state == "completed"
+                    began.set()
+                    if done.is_set():
+                        return
+        except Exception as error:  # noqa: BLE001 # the test tells it
+            errors.append(error)
+            began.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert began.wait(60)
+        rebuilt = rebuild(busy.database)
+    finally:
+        done.set()
+        thread.join()
+    assert errors == []
+    assert rebuilt.changed["amie_transactions"] > 10
+    assert check_projections(busy.database).differing == {}
+
+
+def test_another_schema_s_tables_are_not_touched(busy: Engine, new_schema: Any) -> None:
+    """A database in which the tables stand in a schema of any name."""
+    schemas = (
+        "SELECT count(*) FROM pg_tables WHERE tablename = 'amie_transactions'"
+        " AND schemaname NOT LIKE 'pg_temp%'"  # another session's, which may go at any time
+    )
+    with psycopg.connect(str(new_schema()), autocommit=True) as connection:
+        before = connection.execute(schemas.encode()).fetchone()
+        rebuild(busy.database)
+        assert connection.execute(schemas.encode()).fetchone() == before
