@@ -17,7 +17,19 @@ from tests.cli.cli_world import Result, flat, plain
 Amie = Callable[..., Result]
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
-COMMANDS = ["demo", "sandbox", "migrate", "run", "poll", "transactions", "show", "quarantine"]
+COMMANDS = [
+    "demo",
+    "sandbox",
+    "migrate",
+    "run",
+    "poll",
+    "transactions",
+    "show",
+    "quarantine",
+    "verify",
+    "seal",
+]
+COMMANDS += ["audit", "erase", "export", "import", "backup"]
 
 
 def test_the_version(amie: Amie) -> None:

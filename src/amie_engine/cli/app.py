@@ -11,11 +11,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from amie_engine import __version__
-from amie_engine.cli import demo, inspecting, operating, sandbox
+from amie_engine.cli import concerning, demo, inspecting, moving, operating, replaying, sandbox, verifying
 from amie_engine.cli.helptext import SETTINGS_NOTE, help_text
 from amie_engine.cli.output import prepare_streams
 from amie_engine.cli.settings import ENVIRONMENT_PREFIX
-from amie_engine.errors import AMIEEngineError, InternalError, SandboxRefusal, SettingsError
+from amie_engine.errors import (
+    AMIEEngineError,
+    FileNotWritten,
+    InternalError,
+    SandboxRefusal,
+    SettingsError,
+)
 
 __all__ = ["app", "main"]
 
@@ -65,6 +71,15 @@ for name, command, panel, note in (
     ("transactions", inspecting.transactions, "Look into the log", SETTINGS_NOTE),
     ("show", inspecting.show, "Look into the log", SETTINGS_NOTE),
     ("quarantine", inspecting.quarantine, "Look into the log", SETTINGS_NOTE),
+    ("verify", verifying.verify, "Audit it", SETTINGS_NOTE),
+    ("seal", verifying.seal, "Audit it", SETTINGS_NOTE),
+    ("replay", replaying.replay, "Audit it", SETTINGS_NOTE),
+    ("rebuild", replaying.rebuild, "Audit it", SETTINGS_NOTE),
+    ("audit", concerning.audit, "Audit it", SETTINGS_NOTE),
+    ("erase", concerning.erase, "Audit it", SETTINGS_NOTE),
+    ("export", moving.export, "Audit it", SETTINGS_NOTE),
+    ("import", moving.import_events, "Audit it", SETTINGS_NOTE),
+    ("backup", moving.backup, "Audit it", SETTINGS_NOTE),
 ):
     app.command(name, help=help_text(command.__doc__), epilog=note, rich_help_panel=panel)(command)
 
@@ -80,6 +95,10 @@ def main() -> None:
     except AMIEEngineError as error:
         _tell(error)
         sys.exit(2 if isinstance(error, SettingsError | SandboxRefusal) else 1)
+    except OSError as error:  # what else can fail so has errors of its own
+        _discard_output()
+        _tell(_output_lost(error))
+        sys.exit(1)
     except Exception as error:  # noqa: BLE001 # whatever it is, its text may be personal, and is not shown
         _tell(InternalError.caused_by(error, "running the command"))
         sys.exit(1)
@@ -101,8 +120,23 @@ def _tell(error: AMIEEngineError) -> None:
 
 def _close_output() -> None:
     """Write out what is still buffered. Nobody reads it any more where it was for ``head``: no reason to
-    complain."""
+    complain. Anything else is an error, also where the command itself came to a good end."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _discard_output()
+        if not isinstance(error, BrokenPipeError):
+            _tell(_output_lost(error))
+            sys.exit(1)
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere: else Python would try to write it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _output_lost(error: OSError) -> AMIEEngineError:
+    """The error for standard output that can't be written: it is a stream, and has no file's name."""
+    if error.filename is not None or error.strerror is None:
+        return InternalError.caused_by(error, "running the command")
+    return FileNotWritten(f"Standard output can't be written: {error.strerror}.")

@@ -31,6 +31,8 @@ def paragraphs(docstring: str | None) -> list[tuple[bool, str]]:
 def help_text(docstring: str | None) -> str:
     """Return a docstring as the text of ``--help``, which is then wrapped to the terminal's width."""
     return "\n\n".join(
-        "\n".join(f"  [bold]{escape(line)}[/bold]" for line in text.splitlines()) if is_example else text
+        "\n".join(f"  [bold]{escape(line)}[/bold]" for line in text.splitlines())
+        if is_example
+        else escape(text)
         for is_example, text in paragraphs(docstring)
     )

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from amie_engine.audit import Redaction
 from amie_engine.cli.opening import open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
 from amie_engine.cli.output import one_line, print_json
@@ -16,7 +17,7 @@ from amie_engine.cli.settings import load_settings
 from amie_engine.cli.tables import print_quarantine, print_story, print_transactions
 from amie_engine.engine import Due, Engine, QuarantinedItem
 from amie_engine.engine.views import as_json as json_values
-from amie_engine.errors import SettingsError
+from amie_engine.errors import QuarantineNotFound, SettingsError
 from amie_engine.log.events import EventType
 
 __all__ = ["quarantine", "show", "transactions"]
@@ -69,6 +70,9 @@ def show(
     documents: Annotated[
         bool, typer.Option("--documents", help="Print the packets in full, with personal data.")
     ] = False,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Of the packets in full, print pseudonyms for what is personal.")
+    ] = False,
     database: DatabaseUrl = None,
     site: SiteOfLog = None,
     hub: HubOfLog = None,
@@ -80,14 +84,20 @@ def show(
     At the end it says whose turn it is, what is due, and what the draft of the reply still lacks. With
     --documents, a handler that failed has its traceback there too.
 
-    Example:
+    With --documents --redact, names, addresses and free text are pseudonyms, the same for the same value
+    everywhere in this log. A story without documents holds nothing of the kind.
+
+    Examples:
 
         amie-engine show 87100001
+        amie-engine show 87100001 --documents --redact
     """
     settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
     with open_log(settings, hub=hub, site=site) as engine:
         name = _resolve(engine, transaction)
         story = engine.history(name, documents=documents)
+        if redact:
+            story = Redaction(engine.log.log_id).story(story)
         if as_json:
             print_json(story)
             return
@@ -165,7 +175,9 @@ def _whose_turn(due: Due) -> str:
 
 
 def _print_bytes(item: QuarantinedItem, *, as_json: bool) -> None:
-    content = item.content or b""
+    if item.content is None:
+        raise QuarantineNotFound(f"The bytes of {item.quarantine_id} were erased from quarantine.", hint="")
+    content = item.content
     if as_json:
         print_json({**json_values(item), "content_base64": base64.b64encode(content).decode("ascii")})
         return

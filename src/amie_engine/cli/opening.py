@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from amie_engine.cli.settings import Settings
 from amie_engine.client import DEFAULT_URL, AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseUnavailable, SettingsError
 from amie_engine.log.database import Database, Statement
+from amie_engine.log.migrate import check_schema
 
-__all__ = ["open_client", "open_engine", "open_log"]
+__all__ = ["open_client", "open_engine", "open_log", "open_whole_log"]
 
 _SITES = Statement(
     "SELECT DISTINCT hub, site FROM amie_transactions UNION SELECT hub, site FROM amie_quarantine"
@@ -62,6 +64,22 @@ def open_log(settings: Settings, *, hub: str | None = None, site: str | None = N
         yield engine
 
 
+@contextmanager
+def open_whole_log(settings: Settings) -> Iterator[Database]:
+    """Open the database of a log to read all that is in it, whatever the site and hub. Nothing is made in it.
+
+    Raises:
+        LogError: There is no such log, or the database can't be used.
+    """
+    _require_file(settings.database)
+    database = Database(settings.database)
+    check_schema(database, make=False)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
 def open_client(settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> AMIEClient:
     """Return a client for the service that the settings name.
 
@@ -81,8 +99,10 @@ def _require_file(url: str) -> None:
     """Looking into a log must not make one: an SQLite file has to be there."""
     database = Database(url)
     try:
-        path = database.engine.url.database
-        if database.is_sqlite and path and path != ":memory:" and not Path(path).is_file():
+        path = database.engine.url.database or ""
+        if path.startswith("file:"):  # SQLite's own form, for which the URL has uri=true
+            path = unquote(urlsplit(path).path)
+        if database.is_sqlite and not database.is_in_memory and not Path(path).is_file():
             raise DatabaseUnavailable(
                 f"There is no log at {path}.",
                 hint="Give its URL with --database, such as sqlite:///amie.db; `amie-engine run` makes it.",

@@ -17,6 +17,7 @@ from amie_engine.engine import QuarantinedItem, TransactionSummary
 from amie_engine.protocol import TRANSACTION_TYPES, State
 
 __all__ = [
+    "WHO_STYLES",
     "age",
     "print_quarantine",
     "print_story",
@@ -30,7 +31,7 @@ _WIDE = 130
 """Columns from which a terminal has room for everything."""
 
 _STATE_STYLES = {"completed": "green", "failed": "red", "start": "dim"}
-_WHO_STYLES = {"hub": "cyan", "site": "magenta", "engine": "dim"}
+WHO_STYLES = {"hub": "cyan", "site": "magenta", "engine": "dim"}
 
 
 def age(since: datetime, now: datetime) -> str:
@@ -148,7 +149,7 @@ def print_story(console: Console, story: Story) -> None:
         if moment.date() != day:
             day = moment.date()
             table.add_row(Text(f"{day:%Y-%m-%d}", style="dim"))
-        who = Text(entry.who, style=_WHO_STYLES.get(entry.who, ""))
+        who = Text(entry.who, style=WHO_STYLES.get(entry.who, ""))
         table.add_row(f"{moment:%H:%M:%S.%f}"[:-3], who, shown(entry.sentence), state_text(entry.state))
         if entry.document is not None:
             table.add_row("", "", Text(_document(entry.document), style="dim"), "")
@@ -179,6 +180,7 @@ def print_quarantine(console: Console, items: Iterable[QuarantinedItem], now: da
             if part
         )
         status = "" if item.status == "quarantined" else f" ({item.status})"
+        status += " (erased)" if item.erased else ""
         console.print(
             Text.assemble(
                 (item.quarantine_id[:12], "bold"),
@@ -189,6 +191,7 @@ def print_quarantine(console: Console, items: Iterable[QuarantinedItem], now: da
             soft_wrap=True,
         )
         console.print(f"              {one_line(item.reason)}", soft_wrap=True, markup=False)
-        console.print(f"              {one_line(item.hint)}", soft_wrap=True, markup=False, style="dim")
+        if not item.erased:
+            console.print(f"              {one_line(item.hint)}", soft_wrap=True, markup=False, style="dim")
     if empty:
         console.print("Nothing is in quarantine.")

@@ -1,0 +1,166 @@
+"""The commands about one person, grant, project or resource: what concerns it, and erasing what does."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, date, datetime, time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from amie_engine.audit import audit as audit_log
+from amie_engine.cli.audited import print_audit, print_erasure
+from amie_engine.cli.opening import open_log
+from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
+from amie_engine.cli.output import print_json
+from amie_engine.cli.settings import load_settings
+from amie_engine.errors import SettingsError
+
+__all__ = ["audit", "erase"]
+
+_MIDNIGHT_BEFORE, _MIDNIGHT_AFTER = time.min, time.max
+
+
+def audit(
+    grant: Annotated[
+        str | None,
+        typer.Option(metavar="GRANT", help="A GrantNumber, with its projects.", show_default=False),
+    ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="A person: a local id, a global id or a login.", show_default=False),
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="PROJECT", help="A ProjectID.", show_default=False)
+    ] = None,
+    resource: Annotated[
+        str | None, typer.Option(metavar="RESOURCE", help="A resource's name.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="List nothing earlier: a date, or a time (UTC where it has no zone).",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="List nothing later; a date is its whole day.", show_default=False),
+    ] = None,
+    database: DatabaseUrl = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell everything that concerns a grant, a person, a project or a resource, across all transactions.
+
+    First what the directory says of it now, each line with its cause: the packet that made it so, who asked
+    for it, and who decided it. Then the events of all its transactions, in their order. Of several options,
+    all must hold. Persons that were merged count as one.
+
+    The directory is compared with the events: where it differs, that is said, and the exit status is 1; so it
+    is where nothing in the log concerns what was asked for.
+
+    Examples:
+
+        amie-engine audit --person u1009
+        amie-engine audit --project p1005 --resource delta.campus.edu
+        amie-engine audit --grant MAT900002 --since 2026-01-01 --until 2026-03-31
+    """
+    if grant is person is project is resource is None:
+        raise SettingsError(
+            "What is the audit about?", hint="Give --grant, --person, --project or --resource."
+        )
+    first = _moment(since, "--since", _MIDNIGHT_BEFORE)
+    last = _moment(until, "--until", _MIDNIGHT_AFTER)
+    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
+    with open_log(settings, hub=hub, site=site) as engine:
+        found = audit_log(
+            engine,
+            grant=grant,
+            person=person,
+            project=project,
+            resource=resource,
+            since=first,
+            until=last,
+        )
+    if as_json:
+        print_json(found)
+    else:
+        print_audit(Console(highlight=False), found)
+    if found.is_empty or found.differences:
+        raise typer.Exit(1)
+
+
+def erase(
+    person: Annotated[
+        str, typer.Option(metavar="ID", help="The person: a local id, a global id or a login.")
+    ],
+    by: Annotated[
+        str,
+        typer.Option("--by", metavar="WHO", help="Who has it erased; on record for ever, so no full name."),
+    ],
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; on record for ever, so nothing personal.")
+    ],
+    quarantine: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="Erase this in quarantine, too. Can be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be erased.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Really erase: it can't be undone.")] = False,
+    database: DatabaseUrl = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase the documents that concern a person: packets, replies, answers, tracebacks, in all transactions.
+
+    Ids, logins, amounts and dates stay, and with them every state; so do the hash chain, and one event that
+    tells of the erasing. It is refused while something of the person's is under way.
+
+    Things in quarantine are erased where they are of these transactions, or have an id of the person's, or an
+    e-mail address or DN that the other documents have of them. What can't be read is listed, for you to look
+    at.
+
+    Backups, exports, replicas and the site's own tables keep what they have: see docs/personal-data.md.
+
+    Examples:
+
+        amie-engine erase --person u1009 --by privacy-office --reason "request 17" --dry-run
+        amie-engine erase --person u1009 --by privacy-office --reason "request 17" --yes
+    """
+    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
+    with open_log(settings, hub=hub, site=site) as engine:
+        found = engine.erase(
+            person=person, actor=by, reason=reason, quarantine=quarantine or (), dry_run=dry_run or not yes
+        )
+    if as_json:
+        print_json(found)
+    else:
+        print_erasure(Console(highlight=False), found)
+    if not (yes or dry_run) and found.positions:
+        raise SettingsError("Nothing was erased.", hint="It can't be undone: add --yes to do it.")
+
+
+def _moment(text: str | None, option: str, of_day: time) -> datetime | None:
+    """The moment that a user means; of a date alone, its first or its last."""
+    if text is None:
+        return None
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text.strip()), of_day, UTC)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise SettingsError(
+            f"{option} is no time.", hint="Give 2026-01-31 or 2026-01-31T12:00:00Z."
+        ) from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
