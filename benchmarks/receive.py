@@ -19,7 +19,7 @@ import cProfile
 import pstats
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -30,6 +30,7 @@ from sqlalchemy import event
 from amie_engine import Engine, OutcomeKind
 from amie_engine.log.canonical import digest, salted_digest
 from amie_engine.log.chain import GENESIS, event_hash
+from traffic import chunks, request
 
 TARGET_RATIO = 0.6
 TARGET_SHARE = 0.12
@@ -72,59 +73,6 @@ class RecordingConnection(sqlite3.Connection):
     def _end(self, sql: str) -> None:
         if self.in_transaction:
             self.calls.append((sql, []))
-
-
-def request(number: int) -> dict[str, Any]:
-    """A request_project_create as the service lists it; each number another grant and transaction."""
-    return {
-        "DATA_TYPE": "Packet",
-        "type": "request_project_create",
-        "header": {
-            "packet_rec_id": 174000000 + number,
-            "packet_id": 1,
-            "trans_rec_id": 87000000 + number,
-            "transaction_id": 240000 + number,
-            "expected_reply_list": [{"type": "notify_project_create", "timeout": 30240}],
-            "local_site_name": "TGCDB",
-            "remote_site_name": "NCSA",
-            "originating_site_name": "TGCDB",
-            "outgoing_flag": 1,
-            "transaction_state": "in-progress",
-            "packet_state": "in-progress",
-            "client_state": None,
-            "client_json": None,
-            "packet_timestamp": "2026-01-15T12:00:00.000Z",
-        },
-        "body": {
-            "AllocationType": "new",
-            "BoardType": "Startup",
-            "ChargeNumber": f"TG-BIO{number:06}",
-            "StartDate": "2026-01-01",
-            "EndDate": "2026-12-31",
-            "GrantNumber": f"BIO{number:06}",
-            "GrantType": "Science Gateway",
-            "NsfStatusCode": "CN",
-            "PfosNumber": "120",
-            "PiCity": "Springfield",
-            "PiCountry": "9US",
-            "PiDepartment": "Physics",
-            "PiDnList": [f"/C=US/O=Example/CN=Robin Example {number}", f"/C=US/O=Else/CN=Robin {number}"],
-            "PiEmail": f"robin{number}@example.edu",
-            "PiFirstName": "Robin",
-            "PiGlobalID": str(70000 + number),
-            "PiLastName": "Example",
-            "PiOrgCode": "0017756",
-            "PiOrganization": "Example University",
-            "PiRequestedLoginList": [f"robin{number}"],
-            "PiState": "IL",
-            "PiTitle": "Professor",
-            "ProjectTitle": "Planetary Motion",
-            "RecordID": f"record-{number}",
-            "ResourceList": ["hc.ncsa.xsede"],
-            "ServiceUnitsAllocated": "99999",
-            "Sfos": [{"Number": "122"}],
-        },
-    }
 
 
 def record(file: Path, packets: list[dict[str, Any]]) -> list[list[Call]]:
@@ -216,12 +164,6 @@ def timed(one: Callable[[int], Any], numbers: range) -> float:
     for number in numbers:
         one(number)
     return (perf_counter() - began) / len(numbers)
-
-
-def chunks(count: int, size: int) -> Iterator[range]:
-    """Ranges of up to ``size`` numbers that together cover ``count``."""
-    for start in range(0, count, size):
-        yield range(start, min(start + size, count))
 
 
 def measure(folder: Path, packets: list[dict[str, Any]], size: int) -> None:
