@@ -84,7 +84,8 @@ CREATE TABLE amie_quarantine (
     stream text NOT NULL,
     hub text NOT NULL,
     site text NOT NULL,
-    sha256 text NOT NULL,
+    content text NOT NULL,
+    content_size integer NOT NULL,
     code text NOT NULL,
     reason text NOT NULL,
     hint text NOT NULL,
@@ -94,8 +95,7 @@ CREATE TABLE amie_quarantine (
     status text NOT NULL,
     quarantined_at text NOT NULL,
     size integer NOT NULL,
-    CONSTRAINT amie_quarantine_pkey PRIMARY KEY (stream),
-    CONSTRAINT amie_quarantine_sha256 UNIQUE (hub, site, sha256)
+    CONSTRAINT amie_quarantine_pkey PRIMARY KEY (stream)
 );
 
 CREATE TABLE amie_schema_version (
@@ -167,6 +167,8 @@ CREATE UNIQUE INDEX amie_events_accepted ON amie_events USING btree (hub, site, 
 CREATE INDEX amie_events_erasures ON amie_events USING btree (hub, site, "position") WHERE (type = 'documents_erased'::text);
 
 CREATE INDEX amie_outbox_open ON amie_outbox USING btree (hub, site) WHERE (status = ANY (ARRAY['pending'::text, 'attempting'::text]));
+
+CREATE INDEX amie_quarantine_content_size ON amie_quarantine USING btree (hub, site, content_size);
 
 CREATE INDEX amie_transactions_open ON amie_transactions USING btree (hub, site, opened_position) WHERE (state <> ALL (ARRAY['completed'::text, 'failed'::text]));
 

@@ -84,7 +84,8 @@ CREATE TABLE amie_quarantine (
     stream TEXT NOT NULL,
     hub TEXT NOT NULL,
     site TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
+    content TEXT NOT NULL,
+    content_size INTEGER NOT NULL,
     code TEXT NOT NULL,
     reason TEXT NOT NULL,
     hint TEXT NOT NULL,
@@ -94,8 +95,7 @@ CREATE TABLE amie_quarantine (
     status TEXT NOT NULL,
     quarantined_at TEXT NOT NULL,
     size INTEGER NOT NULL,
-    PRIMARY KEY (stream),
-    CONSTRAINT amie_quarantine_sha256 UNIQUE (hub, site, sha256)
+    PRIMARY KEY (stream)
 );
 
 CREATE TABLE amie_schema_version (
@@ -165,6 +165,8 @@ CREATE UNIQUE INDEX amie_events_accepted ON amie_events (hub, site, packet_rec_i
 CREATE INDEX amie_events_erasures ON amie_events (hub, site, position) WHERE type = 'documents_erased';
 
 CREATE INDEX amie_outbox_open ON amie_outbox (hub, site) WHERE status IN ('pending', 'attempting');
+
+CREATE INDEX amie_quarantine_content_size ON amie_quarantine (hub, site, content_size);
 
 CREATE INDEX amie_transactions_open ON amie_transactions (hub, site, opened_position) WHERE state NOT IN ('completed', 'failed');
 

@@ -6,6 +6,7 @@ Revises:
 
 from __future__ import annotations
 
+from hashlib import sha256
 from secrets import token_hex
 
 import sqlalchemy as sa
@@ -148,7 +149,9 @@ def upgrade() -> None:
         text("log_id", null=False),
         sa.CheckConstraint("id = 1", name="amie_log_head_one_row"),
     )
-    op.execute(f"INSERT INTO amie_log_head VALUES (1, 0, '', '', '{token_hex(16)}')")  # noqa: S608 # our own
+    name = token_hex(16)
+    log_id = name + sha256(name.encode("ascii")).hexdigest()[:16]
+    op.execute(f"INSERT INTO amie_log_head VALUES (1, 0, '', '', '{log_id}')")  # noqa: S608 # our own
     op.create_table(
         "amie_staged",
         sa.Column("id", POSITION, primary_key=True),
@@ -269,7 +272,8 @@ def create_projections() -> None:
         sa.Column("stream", sa.Text, primary_key=True),
         text("hub", null=False),
         text("site", null=False),
-        text("sha256", null=False),
+        text("content", null=False),
+        integer("content_size"),
         text("code", null=False),
         text("reason", null=False),
         text("hint", null=False),
@@ -279,8 +283,8 @@ def create_projections() -> None:
         text("status", null=False),
         text("quarantined_at", null=False),
         integer("size"),
-        sa.UniqueConstraint("hub", "site", "sha256", name="amie_quarantine_sha256"),
     )
+    op.create_index("amie_quarantine_content_size", "amie_quarantine", ["hub", "site", "content_size"])
 
 
 def downgrade() -> None:

@@ -214,10 +214,19 @@ def counter_changed(log: OpenLog) -> int | None:
 
 
 def log_id_spoilt(log: OpenLog) -> None:
-    """The log's name made something that is none."""
-    log.run(
-        "UPDATE amie_log_head SET log_id = ?", log.random.choice(["", "0" * 31, "0" * 33, "x" * 32, "A" * 32])
-    )
+    """A character of the log's name changed, or all of it something that is none."""
+    [(name,)] = log.run("SELECT log_id FROM amie_log_head")
+    spoilt = [
+        other(log, name),
+        other(log, name),
+        "",
+        name[:-1],
+        f"{name}0",
+        "0" * 48,
+        name.upper(),
+        name[:32],
+    ]
+    log.run("UPDATE amie_log_head SET log_id = ?", log.random.choice(spoilt))
 
 
 def counter_deleted(log: OpenLog) -> None:

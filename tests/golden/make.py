@@ -87,8 +87,7 @@ def write(folder: Path) -> list[Path]:
     clock, streams, salts = Clock(), count(1), count(1)
     revision = head_revision()
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        for module in ("amie_engine.log.store", "amie_engine.engine.receiving"):
-            patch.setattr(f"{module}.token_hex", lambda size: f"{next(salts):0{2 * size}x}")
+        patch.setattr("amie_engine.log.canonical.token_hex", lambda size: f"{next(salts):0{2 * size}x}")
         file = Path(name) / "golden.db"
         with Engine(
             f"sqlite:///{file}", site=SITE, clock=clock, new_id=lambda: f"stream-{next(streams)}"

@@ -29,8 +29,7 @@ def numbered(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Clock], Engine]:
 
     def open_engine(url: str, clock: Clock) -> Engine:
         salts, streams = count(1), count(1)
-        for module in ("amie_engine.log.store", "amie_engine.engine.receiving"):
-            monkeypatch.setattr(f"{module}.token_hex", lambda size: f"{next(salts):0{2 * size}x}")
+        monkeypatch.setattr("amie_engine.log.canonical.token_hex", lambda size: f"{next(salts):0{2 * size}x}")
         return Engine(url, site="NCSA", clock=clock, new_id=lambda: f"stream-{next(streams)}")
 
     return open_engine

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from amie_engine.audit.problems import Problem, problem
 from amie_engine.audit.stored import StoredRows
 from amie_engine.log.database import Cursor
-from amie_engine.log.whole import Head
+from amie_engine.log.whole import Head, is_log_id
 
 __all__ = ["check_counter", "read_end"]
 
@@ -24,7 +23,6 @@ _HIGHEST = StoredRows(("position",), "FROM amie_events ORDER BY position DESC LI
 _COUNTER = StoredRows(
     ("id", "position", "hash", "recorded_at", "log_id"), "FROM amie_log_head ORDER BY id LIMIT 2"
 )
-_LOG_ID = re.compile("[0-9a-f]{32}")
 
 
 def read_end(cursor: Cursor) -> Head:
@@ -45,8 +43,8 @@ def check_counter(cursor: Cursor) -> Iterator[Problem]:
         yield problem(None, "counter-doubled", "The log has a counter row besides its own.")
     _, position, hash_, recorded_at, log_id = rows[0]
     yield from _compare(end, position, hash_, recorded_at)
-    if type(log_id) is not str or not _LOG_ID.fullmatch(log_id):
-        yield problem(None, "log-id-wrong", "The log's random name is not 32 hex digits.")
+    if type(log_id) is not str or not is_log_id(log_id):
+        yield problem(None, "log-id-wrong", "The log's random name is not followed by its check digits.")
 
 
 def _outside(cursor: Cursor) -> Iterator[Problem]:

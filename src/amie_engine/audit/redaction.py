@@ -15,7 +15,6 @@ from typing import Any
 
 from amie_engine.audit.timeline import Story
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.events import EventType
 from amie_engine.log.whole import STORED_COLUMNS
 from amie_engine.packet.fields import Field
 from amie_engine.packet.header import HEADER_KEYS
@@ -52,10 +51,7 @@ _EMBEDS = frozenset({"result", "arguments", "packet"})
 _KEPT_BESIDE = frozenset({"actor", "stream"})
 """What else of such a document is an id of the log's own, or free of personal data by its definition."""
 
-_FACTS, _FACTS_DIGEST, _DOCUMENT, _SALT, _DOCUMENT_DIGEST, _TYPE = (
-    STORED_COLUMNS.index(name)
-    for name in ("facts", "facts_digest", "document", "document_salt", "document_digest", "type")
-)
+_DOCUMENT, _SALT = (STORED_COLUMNS.index(name) for name in ("document", "document_salt"))
 
 
 def kind_of(name: str) -> str:
@@ -99,20 +95,12 @@ class Redaction:
     def row(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return a row of the table of events (`STORED_COLUMNS`) that holds nothing personal.
 
-        It has no salt, so that no guess can be tested against the document's digest. The facts of an event by
-        which something came into quarantine hold a digest of it without salt: that becomes a pseudonym, and
-        both digests go, since they and the event's hash could serve to test a guess as well.
+        It has no salt, so that no guess can be tested against the digests of the document.
         """
         redacted = list(row)
         redacted[_SALT] = None
         if row[_DOCUMENT] is not None:
             redacted[_DOCUMENT] = canonical_json(self.document(_parsed(row[_DOCUMENT])))
-        if row[_TYPE] == EventType.PACKET_QUARANTINED:
-            facts = _parsed(row[_FACTS])
-            if isinstance(facts, dict) and "sha256" in facts:
-                facts["sha256"] = self.pseudonym("sha256", facts["sha256"])
-                redacted[_FACTS] = canonical_json(facts)
-                redacted[_FACTS_DIGEST] = redacted[_DOCUMENT_DIGEST] = None
         return tuple(redacted)
 
     def story(self, story: Story) -> Story:

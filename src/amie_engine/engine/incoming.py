@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 
 from amie_engine.engine.source import (
@@ -79,11 +78,6 @@ class Incoming:
     def move(self) -> str:
         """The move that it makes in its transaction's machine."""
         return inform_move(self.status) if self.packet_type == INFORM else self.packet_type
-
-    @property
-    def sha256(self) -> str:
-        """What quarantine knows it by."""
-        return sha256(self.identity.encode("ascii")).hexdigest()
 
 
 def inform_move(status: str | None) -> str:

@@ -77,10 +77,10 @@ _PUT_WORK = _upsert(
     ("hub", "site", "packet_type", "status", "attempts", "not_before", "reason", "opened_at"),
 )
 _PUT_QUARANTINE = Statement(
-    "INSERT INTO amie_quarantine (stream, hub, site, sha256, code, reason, hint, trans_rec_id, packet_rec_id,"
-    " packet_type, status, quarantined_at, size)"
-    " VALUES (:stream, :hub, :site, :sha256, :code, :reason, :hint, :trans_rec_id, :packet_rec_id,"
-    " :packet_type, 'quarantined', :quarantined_at, :size)"
+    "INSERT INTO amie_quarantine (stream, hub, site, content, content_size, code, reason, hint, trans_rec_id,"
+    " packet_rec_id, packet_type, status, quarantined_at, size)"
+    " VALUES (:stream, :hub, :site, :content, :content_size, :code, :reason, :hint, :trans_rec_id,"
+    " :packet_rec_id, :packet_type, 'quarantined', :quarantined_at, :size)"
 )
 _RELEASE = Statement("UPDATE amie_quarantine SET status = 'released' WHERE stream = :stream")
 
@@ -179,7 +179,8 @@ def project_quarantine(cursor: Cursor, event: Event) -> None:
             "stream": event.stream,
             "hub": event.hub,
             "site": event.site,
-            "sha256": facts["sha256"],
+            "content": facts["content"],
+            "content_size": facts["content_size"],
             "code": facts["code"],
             "reason": facts["reason"],
             "hint": facts["hint"],

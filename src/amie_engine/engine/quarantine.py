@@ -12,6 +12,7 @@ from amie_engine.engine.state import TransactionState
 from amie_engine.engine.unit import UnitOfWork
 from amie_engine.engine.views import Outcome, QuarantinedItem
 from amie_engine.errors import QuarantineNotFound
+from amie_engine.log.canonical import new_salt, salted_digest
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.log.store import LogReader
 from amie_engine.protocol import Party
@@ -21,10 +22,10 @@ __all__ = ["find_item", "keep", "leaves_for_quarantine", "not_allowed", "release
 
 def keep(unit: UnitOfWork, item: Unusable, new_id: Callable[[], str]) -> Outcome:
     """Keep what can't be used, once, however often it comes; return the outcome."""
-    known = unit.quarantined(item.sha256)
+    known = unit.quarantined(item)
     if known is not None:
         return Outcome.quarantined(item, known.quarantine_id)
-    quarantine_id = new_id()
+    quarantine_id, salt = new_id(), new_salt()
     event = NewEvent(
         EventType.PACKET_QUARANTINED,
         trans_rec_id=item.trans_rec_id,
@@ -35,10 +36,12 @@ def keep(unit: UnitOfWork, item: Unusable, new_id: Callable[[], str]) -> Outcome
             "code": item.code,
             "reason": item.reason,
             "hint": item.hint,
-            "sha256": item.sha256,
+            "content": salted_digest(salt, item.identity),
+            "content_size": len(item.identity),
             "size": len(item.raw),
         },
         document={"base64": base64.b64encode(item.raw).decode("ascii")},
+        salt=salt,
     )
     unit.append_quarantine(quarantine_id, 0, event)
     return Outcome.quarantined(item, quarantine_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from secrets import token_hex
 from typing import Any
 
 from amie_engine.engine.acknowledging import acknowledge_newest
@@ -19,7 +18,7 @@ from amie_engine.engine.source import Unusable
 from amie_engine.engine.state import START, HeldPacket, TransactionState
 from amie_engine.engine.unit import UnitOfWork, View
 from amie_engine.engine.views import Outcome
-from amie_engine.log.canonical import salted_digest
+from amie_engine.log.canonical import new_salt, salted_digest
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.log.store import AcceptedPacket
 from amie_engine.protocol import Party
@@ -49,7 +48,7 @@ class Receiver:
         It takes one look-up and writes nothing: every poll may list what was listed before.
         """
         if isinstance(packet, Unusable):
-            item = view.quarantined(packet.sha256)
+            item = view.quarantined(packet)
             return None if item is None else Outcome.quarantined(packet, item.quarantine_id)
         known = view.reader.accepted(packet.packet_rec_id)
         if known is None or not _is_same(packet, known):
@@ -145,7 +144,7 @@ class Receiver:
     ) -> tuple[TransactionState, Decision, list[Incoming]]:
         """What is to happen, in which transaction (a conflict belongs to that of the first copy), and what
         waited for it in a stream of its own."""
-        salt = token_hex(16)
+        salt = new_salt()
         known = unit.reader.accepted(packet.packet_rec_id)
         if known is not None:
             state = unit.state(known.stream)
@@ -163,7 +162,7 @@ class Receiver:
         sent = unit.sent_by(state)
         decision = decide_receive(state, packet, salt, sent, complete=complete)
         if state.type is None and decision.outcome is OutcomeKind.HELD:
-            known_item = unit.quarantined(packet.sha256)
+            known_item = unit.quarantined(packet)
             if (
                 known_item is not None and not known_item.released
             ):  # its history was complete, and is not here
@@ -220,10 +219,10 @@ class Receiver:
             if packet is None:
                 continue
             if unit.reader.accepted(held.packet_rec_id) is not None:
-                events = decide_conflict(packet, token_hex(16), gives_way=True).events
+                events = decide_conflict(packet, new_salt(), gives_way=True).events
                 return unit.append(state, events)
             waiting = replace(state, held=tuple(other for other in state.held if other != held))
-            decision = decide_receive(waiting, packet, token_hex(16), unit.sent_by(state))
+            decision = decide_receive(waiting, packet, new_salt(), unit.sent_by(state))
             if decision.outcome is OutcomeKind.QUARANTINED:
                 return self._quarantine(unit, state, packet, decision)[0]
             if decision.outcome is not OutcomeKind.HELD and decision.events:

@@ -5,10 +5,10 @@ Nothing here raises on bad input: what can't be used becomes `Unusable`, with th
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -55,7 +55,8 @@ class Unusable:
     reason: str
     hint: str
     raw: bytes = field(repr=False)
-    sha256: str
+    identity: str = field(repr=False)
+    """All in it that stays the same however often it is listed, as ASCII text."""
     trans_rec_id: str | None = None
     packet_rec_id: str | None = None
     packet_type: str | None = None
@@ -117,7 +118,7 @@ def unusable(code: str, reason: str, hint: str, raw: bytes, document: Any = None
         reason=reason,
         hint=hint,
         raw=raw,
-        sha256=sha256(_stable(document, raw)).hexdigest(),
+        identity=_stable(document, raw),
         trans_rec_id=_shown_id(header.get("trans_rec_id")),
         packet_rec_id=_shown_id(header.get("packet_rec_id")),
         packet_type=_shown_type(packet_type),
@@ -257,12 +258,12 @@ def _dumped(value: Any, **options: Any) -> str | None:
         return None
 
 
-def _stable(document: Any, raw: bytes) -> bytes:
+def _stable(document: Any, raw: bytes) -> str:
     """What stays the same however often a poll lists a document, though its states change."""
+    text = None
     if type(document) is dict and type(document.get("header")) is dict:
         text = _dumped(_identity(document), sort_keys=True, separators=(",", ":"))  # as canonical JSON
-        return raw if text is None else text.encode("ascii")
-    return raw
+    return base64.b64encode(raw).decode("ascii") if text is None else text
 
 
 def _shown_id(value: Any) -> str | None:

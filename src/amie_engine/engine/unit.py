@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 from amie_engine.engine.directory import Directory
 from amie_engine.engine.evolve import evolve, fold
+from amie_engine.engine.incoming import Incoming
 from amie_engine.engine.projections import project, project_quarantine
+from amie_engine.engine.source import Unusable
 from amie_engine.engine.state import TransactionState
 from amie_engine.errors import (
     CommitInDoubt,
@@ -18,6 +20,7 @@ from amie_engine.errors import (
     LogError,
     TransactionNotFound,
 )
+from amie_engine.log.canonical import salted_digest
 from amie_engine.log.database import Statement
 from amie_engine.log.events import Event, NewEvent
 from amie_engine.log.store import EventLog, LogReader, LogWriter
@@ -46,7 +49,10 @@ _STARTED = Statement(
     " ORDER BY t.opened_position"
 )
 _QUARANTINED = Statement(
-    "SELECT stream, status FROM amie_quarantine WHERE hub = :hub AND site = :site AND sha256 = :sha256"
+    "SELECT q.stream, q.status, q.content, e.document_salt, q.trans_rec_id, q.packet_rec_id, q.packet_type"
+    " FROM amie_quarantine q"
+    " JOIN amie_events e ON e.stream = q.stream AND e.version = 1"
+    " WHERE q.hub = :hub AND q.site = :site AND q.content_size = :content_size ORDER BY q.stream"
 )
 _UNUSED_PACKET = Statement(
     "SELECT stream FROM amie_quarantine WHERE hub = :hub AND site = :site"
@@ -122,10 +128,20 @@ class View:
         and whose wire id is not known yet; oldest first."""
         return [row[0] for row in self.cursor.all(_STARTED, self._key | {"packet_type": packet_type})]
 
-    def quarantined(self, sha256: str) -> KnownItem | None:
-        """Return what is known of something that was put into quarantine."""
-        row = self.cursor.one(_QUARANTINED, self._key | {"sha256": sha256})
-        return None if row is None else KnownItem(row[0], row[1] == "released")
+    def quarantined(self, item: Incoming | Unusable) -> KnownItem | None:
+        """Return what is known of something that was put into quarantine.
+
+        The digests that the log keeps are salted, each with a salt of its own, so that nobody can test a
+        guess once the salt is erased; only what is of one size can be the same. Of what was erased, its size,
+        its type and its record ids are left to go by: else the next poll would bring it all back.
+        """
+        values = self._key | {"content_size": len(item.identity)}
+        place = (item.trans_rec_id, item.packet_rec_id, item.packet_type)
+        for stream, status, content, salt, *its_place in self.cursor.all(_QUARANTINED, values):
+            was_erased = salt is None
+            if place == tuple(its_place) if was_erased else content == salted_digest(salt, item.identity):
+                return KnownItem(stream, status == "released")
+        return None
 
     def quarantined_as(self, packet_rec_id: str) -> list[str]:
         """Return the quarantine ids of what is in quarantine under a packet's record id."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from secrets import token_hex
 from typing import Any
 
-__all__ = ["canonical_json", "digest", "salted_digest"]
+__all__ = ["canonical_json", "digest", "new_salt", "salted_digest"]
 
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, check_circular=False
@@ -25,6 +26,11 @@ def canonical_json(value: Any) -> str:
 def digest(text: str) -> str:
     """Return the SHA-256 of an ASCII text, in hex."""
     return sha256(text.encode("ascii")).hexdigest()
+
+
+def new_salt() -> str:
+    """Return a random salt: 32 hex digits."""
+    return token_hex(16)
 
 
 def salted_digest(salt: str, text: str) -> str:

@@ -85,8 +85,8 @@ log_head = Table(
     Column("log_id", Text, nullable=False),
     CheckConstraint("id = 1", name="amie_log_head_one_row"),
 )
-"""The counter: the newest position, its hash and time. One row. ``log_id`` is a random name of this log, and
-the secret of its pseudonyms: it never leaves the database."""
+"""The counter: the newest position, its hash and time. One row. ``log_id`` is a random name of this log with
+its check digits, and the secret of its pseudonyms: it never leaves the database."""
 
 staged = Table(
     "amie_staged",
@@ -237,7 +237,8 @@ quarantine = Table(
     Column("stream", Text, primary_key=True),
     Column("hub", Text, nullable=False),
     Column("site", Text, nullable=False),
-    Column("sha256", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("content_size", Integer, nullable=False),
     Column("code", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("hint", Text, nullable=False),
@@ -247,8 +248,8 @@ quarantine = Table(
     Column("status", Text, nullable=False),
     Column("quarantined_at", Text, nullable=False),
     Column("size", Integer, nullable=False),
-    UniqueConstraint("hub", "site", "sha256", name="amie_quarantine_sha256"),
 )
+Index("amie_quarantine_content_size", quarantine.c.hub, quarantine.c.site, quarantine.c.content_size)
 
 PROJECTIONS = (
     transactions,

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from secrets import token_hex
 from typing import Any
 
 from amie_engine.errors import ConcurrencyConflict, LogError
-from amie_engine.log.canonical import canonical_json, digest, salted_digest
+from amie_engine.log.canonical import canonical_json, digest, new_salt, salted_digest
 from amie_engine.log.chain import event_hash
 from amie_engine.log.database import Cursor, Database, Statement
 from amie_engine.log.events import Event, NewEvent, current_schema, read_facts
@@ -175,7 +174,7 @@ class LogWriter(LogReader):
         document = salt = document_digest = None
         if new.document is not None:
             document = canonical_json(new.document) if new.text is None else new.text
-            salt = new.salt or token_hex(16)
+            salt = new.salt or new_salt()
             document_digest = salted_digest(salt, document)
         header = (
             self.head.position + 1,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from amie_engine.errors import LogError
+from amie_engine.log.canonical import digest
 from amie_engine.log.database import Cursor, Database, Statement
 from amie_engine.log.events import Event
 
@@ -15,6 +17,7 @@ __all__ = [
     "STORED_COLUMNS",
     "Head",
     "WholeLog",
+    "is_log_id",
     "read_events",
     "read_head",
     "read_rows",
@@ -61,6 +64,7 @@ _ROWS = _page(STORED_COLUMNS)
 _HEAD = Statement("SELECT position, hash, recorded_at FROM amie_log_head WHERE id = 1")
 _HEAD_LOCKED = Statement("SELECT position, hash, recorded_at FROM amie_log_head WHERE id = 1 FOR UPDATE")
 
+_NAME = re.compile("[0-9a-f]{32}")
 _LOG_ID = Statement("SELECT log_id FROM amie_log_head WHERE id = 1")
 
 _NO_END = 2**62
@@ -93,6 +97,13 @@ def read_head(cursor: Cursor, *, locked: bool = False) -> Head:
 
 def _no_counter() -> LogError:
     return LogError("The log's counter row is missing.", hint="Restore the database from its newest backup.")
+
+
+def is_log_id(text: str) -> bool:
+    """Tell whether a text is a log's random name: 32 hex digits and behind them, so that a change shows, the
+    first 16 of their SHA-256."""
+    name, check = text[:32], text[32:]
+    return _NAME.fullmatch(name) is not None and digest(name)[:16] == check
 
 
 def read_stream(cursor: Cursor, stream: str) -> list[Event]:
