@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from amie_engine.engine import Engine
+from amie_engine.testing import Clock
 from tests.audit.tampering import OpenLog, drop_triggers, erase_some, open_file
-from tests.log.busy_site import Clock
 from tests.log.conftest import bare, busy, busy_log, clock, database, empty_log, engine, file, log
 
 __all__ = ["bare", "busy", "busy_log", "clock", "database", "empty_log", "engine", "file", "log"]

@@ -20,7 +20,8 @@ from amie_engine.engine import Engine
 from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.log.store import EventLog
-from tests.log.busy_site import Clock, whole_project
+from amie_engine.testing import Clock
+from tests.log.busy_site import whole_project
 from tests.log.chain_check import COLUMNS, Row, hash_of
 
 INTEGERS = ("position", "version", "schema_version")

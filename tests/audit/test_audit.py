@@ -13,8 +13,9 @@ from amie_engine.audit import Audit, StoryEntry, audit, finding
 from amie_engine.audit.causes import Cause
 from amie_engine.audit.rows import AccountRow, DirectoryRow, ProjectRow
 from amie_engine.engine import Engine
+from amie_engine.testing import Clock
 from tests.audit.people import history
-from tests.log.busy_site import Clock, answer, personal, project_request, sample, send, whole_project
+from tests.log.busy_site import answer, personal, project_request, sample, send, whole_project
 
 Connect = Callable[[], sqlite3.Connection]
 

@@ -18,8 +18,9 @@ from amie_engine.audit import back_up, backup, check_projections
 from amie_engine.engine import Engine
 from amie_engine.errors import BackupFailed, BackupUnsupported, FileNotWritten
 from amie_engine.log.database import Database
+from amie_engine.testing import Clock
 from tests.audit.moving_world import everything, everything_at
-from tests.log.busy_site import Clock, project_request, whole_project
+from tests.log.busy_site import project_request, whole_project
 from tests.log.chain_check import broken_at, read_rows
 
 Bare = Callable[[], sqlite3.Connection]

@@ -15,8 +15,9 @@ from sqlalchemy import create_engine, event
 from amie_engine.audit import audit
 from amie_engine.engine import Engine
 from amie_engine.log.erasing import Leftovers
+from amie_engine.testing import Clock
 from tests.audit.test_erasing import erase
-from tests.log.busy_site import Clock, personal, whole_project
+from tests.log.busy_site import personal, whole_project
 from tests.log.test_site_engine import KINDS, settings_of
 
 Bare = Callable[[], sqlite3.Connection]

@@ -19,8 +19,9 @@ from amie_engine.errors import ErasureRefused, PersonNotFound, QuarantineNotFoun
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Statement
 from amie_engine.log.whole import STORED_COLUMNS
+from amie_engine.testing import Clock
 from tests.audit.test_audit import take_up
-from tests.log.busy_site import Clock, answer, personal, project_request, sample, send, whole_project
+from tests.log.busy_site import answer, personal, project_request, sample, send, whole_project
 from tests.log.chain_check import broken_at, read_rows
 from tests.log.rebuilding import projection_rows
 

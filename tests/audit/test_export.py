@@ -20,8 +20,9 @@ from amie_engine.audit import parquet as parquet_files
 from amie_engine.engine import Engine
 from amie_engine.errors import ConcurrencyConflict, DependencyMissing, FileNotWritten, LogError
 from amie_engine.log.whole import STORED_COLUMNS
+from amie_engine.testing import Clock
 from tests.audit.moving_world import exported, lines_of, rows_of
-from tests.log.busy_site import Clock, whole_project
+from tests.log.busy_site import whole_project
 from tests.log.chain_check import COLUMNS
 from tests.log.writers import note
 

@@ -33,9 +33,10 @@ from amie_engine.errors import (
 from amie_engine.log.database import Database
 from amie_engine.log.whole import STORED_COLUMNS, WholeLog
 from amie_engine.packet import NotifyPersonIDs
+from amie_engine.testing import Clock
 from tests.audit.moving_world import everything, everything_at, lines_of
 from tests.audit.tampering import erase_some
-from tests.log.busy_site import Clock, project_request, sample, whole_project
+from tests.log.busy_site import project_request, sample, whole_project
 from tests.log.chain_check import COLUMNS, broken_at, hash_of, read_rows
 
 Bare = Callable[[], sqlite3.Connection]

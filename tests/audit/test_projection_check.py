@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from amie_engine.audit import check_projections, rebuild
 from amie_engine.engine import Engine
 from amie_engine.log.database import Database
 from amie_engine.log.schema import PROJECTIONS
-from tests.log.busy_site import Clock, answer, project_request, whole_project
+from amie_engine.testing import Clock
+from tests.log.busy_site import answer, project_request, while_written_to, whole_project
 from tests.log.rebuilding import projection_rows
 
 COLUMNS = [(table.name, column.name) for table in PROJECTIONS for column in table.columns]
@@ -98,33 +98,8 @@ def test_readers_and_writers_go_on_while_projections_are_rebuilt(
 ) -> None:
     bare().execute("UPDATE amie_transactions SET state = 'failed'")
     bare().execute("DELETE FROM amie_directory_projects")
-    began, done = threading.Event(), threading.Event()
-    errors: list[Exception] = []
-
-    def work() -> None:
-        clock = Clock()
-        clock.forward(days=2000)
-        try:
-            with Engine(f"sqlite:///{file}", site="NCSA", clock=clock) as other:
-                for number in range(500, 900):
-                    whole_project(other, clock, number)
-                    assert other.expected_reply(50_000 + number).state == "completed"
-                    began.set()
-                    if done.is_set():
-                        return
-        except Exception as error:  # noqa: BLE001 # the test tells it
-            errors.append(error)
-            began.set()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        assert began.wait(60)
+    with while_written_to(f"sqlite:///{file}"):
         rebuilt = rebuild(busy.database)
-    finally:
-        done.set()
-        thread.join()
-    assert errors == []
     assert rebuilt.changed["amie_directory_projects"] > 1
     assert check_projections(busy.database).differing == {}
 

@@ -23,9 +23,10 @@ from amie_engine.audit.redaction import kind_of
 from amie_engine.engine import Engine
 from amie_engine.engine.source import identity_of
 from amie_engine.packet.registry import PACKET_TYPES
+from amie_engine.testing import Clock
 from amie_engine.testing.strategies import documents, packets
 from tests.audit.moving_world import exported
-from tests.log.busy_site import Clock, project_request, sample
+from tests.log.busy_site import project_request, sample
 from tests.log.chain_check import COLUMNS, hash_of
 
 PSEUDONYM = re.compile(r"[A-Za-z0-9_]+:[0-9a-f]{16}")

@@ -15,7 +15,8 @@ from amie_engine.engine.evolve import evolve
 from amie_engine.engine.state import TransactionState
 from amie_engine.errors import EventUnreadable, LogError
 from amie_engine.log.events import UPCASTERS, EventType
-from tests.log.busy_site import Clock, project_request, whole_project
+from amie_engine.testing import Clock
+from tests.log.busy_site import project_request, whole_project
 
 Told = tuple[str | None, str | None, str, int, int]
 

@@ -31,8 +31,9 @@ from amie_engine.errors import (
     SealUnreadable,
 )
 from amie_engine.log.database import Database
+from amie_engine.testing import Clock
 from tests.audit.tampering import drop_triggers, open_file
-from tests.log.busy_site import Clock, whole_project
+from tests.log.busy_site import whole_project
 
 Bare = Callable[[], sqlite3.Connection]
 

@@ -22,9 +22,10 @@ from amie_engine.log.canonical import digest
 from amie_engine.log.database import Database, Statement
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.log.store import EventLog
+from amie_engine.testing import Clock
 from tests.audit import ways
 from tests.audit.tampering import OpenLog, erase
-from tests.log.busy_site import Clock, project_request, whole_project
+from tests.log.busy_site import project_request, whole_project
 
 Bare = Callable[[], sqlite3.Connection]
 PAGE = Path(__file__).parents[2] / "docs" / "auditing.md"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from amie_engine import Engine
+from amie_engine.testing import Clock
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples" / "spec"
 KEY = "key-for-tests"
@@ -47,15 +48,11 @@ class Result:
         return json.loads(self.out)
 
 
-class Clock:
+def two_hours_ago() -> Clock:
     """A clock two hours behind, on which a millisecond passes from one look to the next."""
-
-    def __init__(self) -> None:
-        self._now = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
-
-    def __call__(self) -> datetime:
-        self._now += timedelta(milliseconds=1)
-        return self._now
+    return Clock(
+        datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2), tick=timedelta(milliseconds=1)
+    )
 
 
 def packet(number: int = 1, kind: str = "request_project_create", **body: Any) -> dict[str, Any]:
@@ -76,7 +73,7 @@ def packet(number: int = 1, kind: str = "request_project_create", **body: Any) -
 @contextmanager
 def log(url: str, site: str = "NCSA", hub: str = "sandbox") -> Iterator[Engine]:
     """A log to put something into, two hours ago."""
-    with Engine(url, site=site, hub=hub, clock=Clock()) as engine:
+    with Engine(url, site=site, hub=hub, clock=two_hours_ago()) as engine:
         yield engine
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from amie_engine.engine import Engine
+from amie_engine.testing import Clock
 from tests.cli.cli_world import Result, flat, log
-from tests.log.busy_site import Clock, personal, project_request, send, whole_project
+from tests.log.busy_site import personal, project_request, send, whole_project
 
 Amie = Callable[..., Result]
 URL = "sqlite:///amie.db"

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from amie_engine import Engine
+from amie_engine.testing import Clock
 from tests.audit.moving_world import everything_at
 from tests.cli.cli_world import Result, flat
-from tests.log.busy_site import Clock, play
+from tests.log.busy_site import play
 
 Amie = Callable[..., Result]
 URL = "sqlite:///amie.db"

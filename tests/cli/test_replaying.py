@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from amie_engine import Engine
+from amie_engine.testing import Clock
 from tests.cli.cli_world import Result, flat, packet
-from tests.log.busy_site import Clock, play, whole_project
+from tests.log.busy_site import play, whole_project
 
 Amie = Callable[..., Result]
 URL = "sqlite:///amie.db"

@@ -14,7 +14,8 @@ import pytest
 from amie_engine import Engine
 from amie_engine.audit import Redaction, export
 from amie_engine.log.whole import STORED_COLUMNS
-from tests.log.busy_site import Clock, personal, project_request, whole_project
+from amie_engine.testing import Clock
+from tests.log.busy_site import personal, project_request, whole_project
 
 PAGE = (Path(__file__).parents[2] / "docs" / "exporting.md").read_text(encoding="utf-8")
 ACCOUNTS, WAITS, QUARANTINE, GRANTS, ERRORS = re.findall(

@@ -11,12 +11,13 @@ import sqlalchemy
 from sqlalchemy.pool import StaticPool
 
 from amie_engine import Engine
-from tests.engine.playing import START_TIME, Clock, Ids
+from amie_engine.testing import Clock
+from tests.engine.playing import Ids, ticking_clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock(START_TIME)
+    return ticking_clock()
 
 
 @pytest.fixture(scope="session")

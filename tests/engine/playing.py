@@ -11,6 +11,7 @@ from typing import Any
 
 from amie_engine import Engine, Packet
 from amie_engine.engine.outbox import Outgoing
+from amie_engine.testing import Clock
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 START_TIME = datetime(2026, 1, 15, 13, tzinfo=UTC)
@@ -18,18 +19,9 @@ START_TIME = datetime(2026, 1, 15, 13, tzinfo=UTC)
 Document = dict[str, Any]
 
 
-class Clock:
-    """Time that only the test moves; every look at it is a millisecond later."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(milliseconds=1)
-        return self.now
-
-    def forward(self, **duration: float) -> None:
-        self.now += timedelta(**duration)
+def ticking_clock() -> Clock:
+    """A clock on which a millisecond passes from one look to the next."""
+    return Clock(START_TIME, tick=timedelta(milliseconds=1))
 
 
 class Ids:

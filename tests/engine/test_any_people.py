@@ -22,7 +22,7 @@ from tests.audit.people import FIELDS, history
 from tests.audit.test_erasing import documents, erase, states
 from tests.engine.courses import course
 from tests.engine.courses import documents as packets_of
-from tests.engine.playing import START_TIME, Clock, Document, Ids, history_of
+from tests.engine.playing import Document, Ids, history_of, ticking_clock
 from tests.log.rebuilding import projection_rows, rebuild
 
 people = settings(
@@ -70,7 +70,7 @@ transactions = st.fixed_dictionaries(
 def test_every_row_of_the_directory_has_its_causes_and_none_differs(
     new_log: Callable[[], sqlalchemy.Engine], sequence: list[dict[str, Any]], person: str, project: str
 ) -> None:
-    engine = Engine(new_log(), site="NCSA", clock=Clock(START_TIME), new_id=Ids())
+    engine = Engine(new_log(), site="NCSA", clock=ticking_clock(), new_id=Ids())
     for trans, names in enumerate(sequence, 1):
         kind = names["kind"]
         engine.adopt(history(kind, trans, **{name: names[name] for name in names if name != "kind"}))
@@ -124,7 +124,7 @@ def marked(value: Any, person: str) -> Any:
 def test_nothing_of_the_person_is_left_and_everything_of_the_other(
     new_log: Callable[[], sqlalchemy.Engine], data: st.DataObject, count: int
 ) -> None:
-    engine = Engine(new_log(), site="NCSA", clock=Clock(START_TIME), new_id=Ids())
+    engine = Engine(new_log(), site="NCSA", clock=ticking_clock(), new_id=Ids())
     theirs: defaultdict[str, set[int]] = defaultdict(set)
     for trans in range(1, count + 1):
         person, packets = data.draw(transaction_of(trans))

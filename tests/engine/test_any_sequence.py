@@ -21,8 +21,9 @@ from amie_engine.errors import EngineError
 from amie_engine.log.database import Database
 from amie_engine.packet import NotifyUserModify
 from amie_engine.protocol import TRANSACTION_TYPES, Move, Party
+from amie_engine.testing import Clock
 from tests.engine.courses import course, documents, rows_of
-from tests.engine.playing import START_TIME, Clock, Ids, filled, history_of, inform
+from tests.engine.playing import Ids, filled, history_of, inform, ticking_clock
 from tests.engine.test_any_order import made_again, tables
 
 sequences = settings(
@@ -150,7 +151,7 @@ class Site:
 @sequences
 @given(st.lists(steps, max_size=25))
 def test_it_leaves_sense(new_log: Callable[[], sqlalchemy.Engine], sequence: list[Any]) -> None:
-    clock = Clock(START_TIME)
+    clock = ticking_clock()
     engine = Engine(new_log(), site="NCSA", clock=clock, new_id=Ids())
     site = Site(engine, clock)
     for step in sequence:

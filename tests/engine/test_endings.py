@@ -9,9 +9,9 @@ import pytest
 from amie_engine import Engine, Packet
 from amie_engine.errors import ReplyAlreadyDecided, ReplyNotDue, TransactionClosed
 from amie_engine.packet import InformTransactionComplete, NotifyUserModify
+from amie_engine.testing import Clock
 from tests.engine.courses import count_of, course, documents
 from tests.engine.playing import (
-    Clock,
     Document,
     answer_project,
     attempt,

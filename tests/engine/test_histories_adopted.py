@@ -10,9 +10,9 @@ import pytest
 from amie_engine import Engine, Transaction
 from amie_engine.errors import PacketInvalidData
 from amie_engine.protocol import TRANSACTION_TYPES, Party, State
+from amie_engine.testing import Clock
 from tests.engine.courses import count_of, course, documents, rows_of
 from tests.engine.playing import (
-    Clock,
     Document,
     attempt,
     dpc,

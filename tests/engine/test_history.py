@@ -9,7 +9,8 @@ from amie_engine import Engine
 from amie_engine.engine.views import as_json
 from amie_engine.errors import ReplyIncomplete
 from amie_engine.log.events import EventType
-from tests.engine.playing import Clock, attempt, complete_project, dpc, filled, inform, rpc, send
+from amie_engine.testing import Clock
+from tests.engine.playing import attempt, complete_project, dpc, filled, inform, rpc, send
 
 
 def test_a_story_tells_who_did_what_in_order(engine: Engine) -> None:

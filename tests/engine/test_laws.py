@@ -16,7 +16,7 @@ from amie_engine.engine.unit import View
 from amie_engine.errors import EngineError
 from amie_engine.log.database import Statement
 from amie_engine.protocol import State
-from tests.engine.playing import START_TIME, Clock, Ids, dpc, filled, inform, npc, rac, request, rpc, state_of
+from tests.engine.playing import Ids, dpc, filled, inform, npc, rac, request, rpc, state_of, ticking_clock
 
 NewLog = Callable[[], sqlalchemy.Engine]
 
@@ -86,7 +86,7 @@ def play(engine: Engine, step: Any) -> None:
 
 
 def _fresh(new_log: NewLog) -> Engine:
-    return Engine(new_log(), site="NCSA", clock=Clock(START_TIME), new_id=Ids())
+    return Engine(new_log(), site="NCSA", clock=ticking_clock(), new_id=Ids())
 
 
 @_lawful

@@ -8,8 +8,8 @@ import pytest
 
 from amie_engine import Engine, Packet
 from amie_engine.log.whole import read_events
+from amie_engine.testing import Clock
 from tests.engine.playing import (
-    Clock,
     Document,
     answer_project,
     attempt,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from amie_engine import Engine
 from amie_engine.engine.receiving import Receiver
-from tests.engine.playing import START_TIME, Clock, Ids, dpc, rpc
+from tests.engine.playing import Ids, dpc, rpc, ticking_clock
 from tests.engine.test_any_order import tables
 from tests.engine.test_any_sequence import changed, packets, sequences
 
@@ -23,7 +23,7 @@ def test_together_or_one_by_one_is_the_same(
     new_log: Callable[[], sqlalchemy.Engine], listing: list[Any], size: int
 ) -> None:
     one_by_one, together = (
-        Engine(new_log(), site="NCSA", clock=Clock(START_TIME), new_id=Ids()) for _ in range(2)
+        Engine(new_log(), site="NCSA", clock=ticking_clock(), new_id=Ids()) for _ in range(2)
     )
     single = [one_by_one.receive(packet) for packet in listing]
     batched = []

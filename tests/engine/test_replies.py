@@ -20,8 +20,8 @@ from amie_engine.errors import (
 )
 from amie_engine.log.database import Statement
 from amie_engine.packet import InformTransactionComplete, NotifyAccountCreate, NotifyPersonIDs
+from amie_engine.testing import Clock
 from tests.engine.playing import (
-    Clock,
     answer_project,
     attempt,
     complete_project,

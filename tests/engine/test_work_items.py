@@ -8,8 +8,9 @@ import pytest
 
 from amie_engine import Engine
 from amie_engine.engine.work import WorkRow
+from amie_engine.testing import Clock
 from tests.engine.courses import count_of
-from tests.engine.playing import Clock, dpc, events_of, filled, inform, npc, request, rpc, send
+from tests.engine.playing import dpc, events_of, filled, inform, npc, request, rpc, send
 
 
 @pytest.fixture

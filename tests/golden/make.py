@@ -29,15 +29,8 @@ from amie_engine.engine.evolve import fold
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import head_revision
 from amie_engine.log.schema import PROJECTIONS
-from amie_engine.testing.contract.story import (
-    SITE,
-    Clock,
-    answer,
-    project_request,
-    send,
-    tell_story,
-    wire_packet,
-)
+from amie_engine.testing import Clock
+from amie_engine.testing.contract.story import SITE, answer, project_request, send, tell_story, wire_packet
 
 __all__ = ["FOLDER", "load", "plain", "projections_of", "states_of"]
 

@@ -39,14 +39,6 @@ def file(revision: str, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sql(file: Path) -> Iterator[Sql]:
-    """A way into the file without the log's code."""
-    sql = Sql(f"sqlite:///{file}")
-    yield sql
-    sql.close()
-
-
-@pytest.fixture
 def told(revision: str) -> Any:
     """The states and projections that follow from it."""
     return json.loads((FOLDER / f"{revision}.json").read_text(encoding="utf-8"))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +15,9 @@ from amie_engine.engine import Engine
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Statement
 from amie_engine.packet import NotifyUserModify
+from amie_engine.testing import Clock
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
-
-
-class Clock:
-    """A clock that stands still until it is set or moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 20, 9, 30, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def forward(self, **delta: float) -> None:
-        """Move the clock; backwards too."""
-        self.now += timedelta(**delta)
 
 
 def sample(name: str, *, transaction: int | None = None, packet: int | None = None) -> dict[str, Any]:
@@ -218,3 +208,35 @@ def _erased(engine: Engine, clock: Clock) -> None:
     """A project whose PI had their documents erased."""
     whole_project(engine, clock, 20, **personal(20))
     engine.erase(person="u20", actor="operator", reason="asked for by the person")
+
+
+@contextmanager
+def while_written_to(url: str) -> Iterator[None]:
+    """Another engine completes one project after the other, and reads what it has done, during the block."""
+    began, done = threading.Event(), threading.Event()
+    errors: list[Exception] = []
+
+    def work() -> None:
+        clock = Clock()
+        clock.forward(days=2000)
+        try:
+            with Engine(url, site="NCSA", clock=clock) as engine:
+                for number in range(500, 900):
+                    whole_project(engine, clock, number)
+                    assert engine.expected_reply(50_000 + number).state == "completed"
+                    began.set()
+                    if done.is_set():
+                        return
+        except Exception as error:  # noqa: BLE001 # it is told below
+            errors.append(error)
+            began.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert began.wait(60)
+        yield
+    finally:
+        done.set()
+        thread.join()
+    assert errors == []

@@ -13,7 +13,8 @@ from amie_engine.engine import Engine
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import migrate
 from amie_engine.log.store import EventLog
-from tests.log.busy_site import Clock, play
+from amie_engine.testing import Clock
+from tests.log.busy_site import play
 
 
 @pytest.fixture(scope="session")

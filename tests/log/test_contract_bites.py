@@ -21,11 +21,12 @@ from amie_engine.log.joining import staged
 from amie_engine.log.store import EventLog, LogWriter
 from amie_engine.log.transactions import sqlite_transaction_on_loan
 from amie_engine.log.whole import Head, read_head
+from amie_engine.testing import Clock
 from amie_engine.testing.contract import GUARANTEES, LogContract
 from amie_engine.testing.contract.checks import Sql
 from amie_engine.testing.contract.fixtures import OpenEngine
 from amie_engine.testing.contract.joining import JoiningFixtures
-from amie_engine.testing.contract.story import Clock, tell_story
+from amie_engine.testing.contract.story import tell_story
 
 CONTRACT = LogContract()
 

@@ -36,14 +36,6 @@ CALLS: dict[str, Callable[[Engine], object]] = {
 
 
 @pytest.fixture
-def sql(file: Path) -> Iterator[Sql]:
-    """A way into the file that no limit concerns."""
-    sql = Sql(f"sqlite:///{file}")
-    yield sql
-    sql.close()
-
-
-@pytest.fixture
 def limited(file: Path, sql: Sql) -> Iterator[Callable[[int], Engine]]:
     """A function that opens an engine for which the file may have so many pages more than it has."""
     opened: list[Engine] = []

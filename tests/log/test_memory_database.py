@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from amie_engine.engine import Engine, OutcomeKind
-from tests.log.busy_site import Clock, project_request, whole_project
+from amie_engine.testing import Clock
+from tests.log.busy_site import project_request, whole_project
 from tests.log.writers import append_often
 
 URLS = [

@@ -13,7 +13,7 @@ from amie_engine.log.database import Database
 from amie_engine.log.events import EventType
 from amie_engine.log.schema import PROJECTIONS
 from amie_engine.log.store import EventLog
-from tests.log.busy_site import Clock
+from amie_engine.testing import Clock
 from tests.log.rebuilding import projection_rows, rebuild
 
 

@@ -16,7 +16,8 @@ from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseUnavailable
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import migrate
-from tests.log.busy_site import Clock, project_request, whole_project
+from amie_engine.testing import Clock
+from tests.log.busy_site import project_request, whole_project
 from tests.log.rebuilding import projection_rows
 
 

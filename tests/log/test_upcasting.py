@@ -43,14 +43,6 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def sql(file: Path) -> Iterator[Sql]:
-    """A way into the file past the log."""
-    sql = Sql(f"sqlite:///{file}")
-    yield sql
-    sql.close()
-
-
-@pytest.fixture
 def old(file: Path, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """An engine on a log whose first event the very first release wrote, in its own words."""
     words = {"content": "inhalt", "fields": "felder", "header": "kopf"}

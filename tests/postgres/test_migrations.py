@@ -12,8 +12,9 @@ from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseSchemaNewer, DatabaseSchemaOutdated, LogError
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import current_revision, head_revision, migrate
+from amie_engine.testing import Clock
 from amie_engine.testing.contract.checks import Sql, check_log
-from amie_engine.testing.contract.story import SITE, Clock, project_request, tell_story
+from amie_engine.testing.contract.story import SITE, project_request, tell_story
 from tests.log.later_release import release
 from tests.log.rebuilding import projection_rows
 

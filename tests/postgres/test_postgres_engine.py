@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from amie_engine.engine import Engine
 from amie_engine.log.database import Database
-from tests.log.busy_site import Clock, play, project_request, sample, whole_project
+from amie_engine.testing import Clock
+from tests.log.busy_site import play, project_request, sample, whole_project
 from tests.log.rebuilding import projection_rows
 
 

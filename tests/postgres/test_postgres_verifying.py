@@ -15,9 +15,10 @@ from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseSchemaMissing
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import migrate
+from amie_engine.testing import Clock
 from tests.audit.tampering import OpenLog, Way, erase, erase_some, tamper
 from tests.audit.ways import BY_SEAL_ALONE, ON_BOTH
-from tests.log.busy_site import Clock, play, whole_project
+from tests.log.busy_site import play, whole_project
 
 TIMES = 10
 

@@ -18,8 +18,9 @@ from amie_engine.cli.app import app
 from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseUnavailable
 from amie_engine.log.database import Cursor, Statement
+from amie_engine.testing import Clock
 from amie_engine.testing.contract.checks import Sql, check_log
-from tests.log.busy_site import Clock, play, project_request
+from tests.log.busy_site import play, project_request
 
 PAGE = (Path(__file__).parents[2] / "docs" / "postgresql.md").read_text(encoding="utf-8")
 SCRIPTS = dict(re.findall(r"<!-- script: (\w+) -->\n```sql\n(.*?)```", PAGE, re.DOTALL))

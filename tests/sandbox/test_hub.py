@@ -10,8 +10,8 @@ import pytest
 
 from amie_engine.errors import SandboxRefusal, SettingsError
 from amie_engine.sandbox import PacketQuery, Sandbox
+from amie_engine.testing import Clock
 
-from .conftest import Clock
 from .scripted_site import failure, reply_to, success
 
 
@@ -31,11 +31,11 @@ def busy(clock: Clock) -> Sandbox:
     sandbox.start_scenario("single:request_user_modify")
     sandbox.start_scenario("single:request_user_modify")
     sandbox.start_scenario("single:request_project_create")
-    clock.advance(60)
+    clock.forward(seconds=60)
     done, failed, create = sandbox.list_packets()
     sandbox.post(success(), done["header"]["packet_rec_id"])
     sandbox.post(failure(), failed["header"]["packet_rec_id"])
-    clock.advance(30)
+    clock.forward(seconds=30)
     sandbox.post(reply_to(create) or {}, create["header"]["packet_rec_id"])
     sandbox.post({"type": "notify_person_duplicate", "body": {"GlobalID1": "1", "PersonID2": "2"}})
     return sandbox
@@ -43,13 +43,13 @@ def busy(clock: Clock) -> Sandbox:
 
 def test_the_list_holds_what_is_in_progress_in_both_directions(busy: Sandbox, clock: Clock) -> None:
     assert find(busy) == ["notify_project_create", "notify_person_duplicate"]
-    clock.advance(60)
+    clock.forward(seconds=60)
     assert find(busy) == ["data_project_create", "inform_transaction_complete"]
 
 
 def test_the_list_is_filtered_by_direction(busy: Sandbox, clock: Clock) -> None:
     busy.start_scenario("single:request_person_merge")
-    clock.advance(59)
+    clock.forward(seconds=59)
     sent = ["notify_project_create", "notify_person_duplicate"]
     for true in ("true", "True", "1"):
         assert find(busy, outgoing=true) == sent
@@ -60,7 +60,7 @@ def test_the_list_is_filtered_by_direction(busy: Sandbox, clock: Clock) -> None:
         assert find(busy, outgoing=false) == []
         assert find(busy, incoming=false, outgoing=false) == []
         assert find(busy, outgoing="true", incoming=false) == sent
-    clock.advance(1)
+    clock.forward(seconds=1)
     received = ["data_project_create", "inform_transaction_complete", "request_person_merge"]
     assert sorted(find(busy, incoming="true")) == sorted(received)
 
@@ -132,7 +132,7 @@ def test_the_list_is_filtered_by_the_time_of_the_last_change(busy: Sandbox, cloc
         "notify_project_create",
         "notify_person_duplicate",
     ]
-    clock.advance(5)
+    clock.forward(seconds=5)
     busy.set_client_state(busy.list_packets()[0]["header"]["packet_rec_id"], "seen")
     assert find(busy, update_time=f"{clock.now.isoformat()},") == ["notify_project_create"]
 
@@ -149,7 +149,7 @@ def test_the_hub_takes_its_time(clock: Clock) -> None:
     sandbox.start_scenario("request_project_reactivate")
     assert sandbox.list_packets() == []
     assert not sandbox.idle
-    clock.advance(0.03)
+    clock.forward(seconds=0.03)
     create, _ = sandbox.list_packets()
     notice = sandbox.post(reply_to(create) or {}, create["header"]["packet_rec_id"])
     assert notice["header"]["packet_state"] == "in-progress"
@@ -157,13 +157,13 @@ def test_the_hub_takes_its_time(clock: Clock) -> None:
         "request_project_create",
         "notify_project_create",
     ]
-    clock.advance(0.029)
+    clock.forward(seconds=0.029)
     assert "data_project_create" not in find(sandbox)
-    clock.advance(0.001)
+    clock.forward(seconds=0.001)
     data = next(packet for packet in sandbox.list_packets() if packet["type"] == "data_project_create")
     sandbox.post(success(), data["header"]["packet_rec_id"])
     assert "request_project_inactivate" not in find(sandbox)
-    clock.advance(10)
+    clock.forward(seconds=10)
     (asked,) = [packet for packet in sandbox.list_packets() if packet["type"] == "request_project_inactivate"]
     assert asked["header"]["packet_timestamp"] == "2026-01-15T12:00:00.090Z"  # when it was made, not seen
 
@@ -178,7 +178,7 @@ def test_with_latency_a_scenario_ends_too(clock: Clock) -> None:
             reply = reply_to(packet)
             if reply is not None:
                 sandbox.post(reply, packet["header"]["packet_rec_id"])
-        clock.advance(0.01)
+        clock.forward(seconds=0.01)
     assert [progress.state for progress in sandbox.scenarios()] == ["completed"] * 2
     assert len(sandbox.transactions()) == 8
 
@@ -187,7 +187,7 @@ def test_a_transaction_that_fails_meanwhile_gets_no_answer(clock: Clock) -> None
     sandbox = Sandbox(clock=clock, latency=1)
     posted = sandbox.post({"type": "notify_person_duplicate", "body": {"GlobalID1": "1", "GlobalID2": "2"}})
     sandbox.fail(posted["header"]["trans_rec_id"])
-    clock.advance(2)
+    clock.forward(seconds=2)
     assert len(sandbox.transaction(posted["header"]["trans_rec_id"])["DATA"]) == 1
     assert sandbox.idle
 
@@ -196,7 +196,7 @@ def test_a_reset_stops_what_was_to_come(clock: Clock) -> None:
     sandbox = Sandbox(clock=clock, latency=1)
     sandbox.start_scenario("request_user_modify")
     sandbox.reset()
-    clock.advance(2)
+    clock.forward(seconds=2)
     assert sandbox.list_packets() == []
     assert sandbox.scenarios() == []
 

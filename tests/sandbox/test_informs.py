@@ -8,8 +8,8 @@ import pytest
 
 from amie_engine.errors import SandboxRefusal
 from amie_engine.sandbox import PacketQuery, Sandbox
+from amie_engine.testing import Clock
 
-from .conftest import Clock
 from .scripted_site import failure, success
 
 

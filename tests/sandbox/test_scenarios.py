@@ -10,8 +10,8 @@ import pytest
 
 from amie_engine.packet import Packet
 from amie_engine.sandbox import OFFICIAL_SCENARIOS, REQUEST_TYPES, Sandbox
+from amie_engine.testing import Clock
 
-from .conftest import Clock
 from .scripted_site import Document, ScriptedSite, failure, reply_to
 
 RESOURCES = ["delta.ncsa.access-ci.org", "omega.ncsa.access-ci.org"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from amie_engine.sandbox import Sandbox, SandboxServer
-from tests.site.site_world import KEY, Clock, FlakyService, World
+from amie_engine.testing import Clock
+from tests.site.site_world import KEY, FlakyService, World
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +26,7 @@ def sandbox(served: SandboxServer) -> Sandbox:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(datetime(2026, 1, 15, 12, tzinfo=UTC))
 
 
 @pytest.fixture

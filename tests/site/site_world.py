@@ -8,7 +8,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +19,7 @@ import sqlalchemy
 from amie_engine import AMIEClient, Engine, Packet, Runner, Site, Work
 from amie_engine.client import RetryPolicy
 from amie_engine.sandbox import Sandbox
+from amie_engine.testing import Clock
 
 KEY = "key-for-tests"
 NAME = "NCSA"
@@ -45,19 +45,6 @@ def _template() -> sqlite3.Connection:
     driver.backup(copy)
     made.dispose()
     return copy
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 15, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, **times: float) -> None:
-        self.now += timedelta(**times)
 
 
 def tiny_site(name: str = NAME) -> Site:
@@ -145,7 +132,7 @@ class World:
         runner = runner or self.runner()
         for _ in range(rounds):
             runner.run_once()
-            self.clock.advance(minutes=minutes)
+            self.clock.forward(minutes=minutes)
             if self.sandbox.idle:
                 runner.run_once()  # takes in the hub's last word
                 return

@@ -9,13 +9,13 @@ import pytest
 
 from amie_engine import AMIERequestError
 from amie_engine.errors import ServiceFault
+from amie_engine.testing import Clock
 from tests.site.site_world import (
     HTML,
     KEY,
     NO_KEY,
     PERSONAL,
     UNKNOWN_FAULT,
-    Clock,
     Fault,
     FlakyService,
     World,
@@ -80,7 +80,7 @@ def test_a_send_that_fails_is_told_and_made_up_for(
     assert _log_is_clean(caplog.text)
 
     service.faults.clear()
-    clock.advance(seconds=30)
+    clock.forward(seconds=30)
     flaky_world.run_to_the_end(runner)
     flaky_world.assert_all_completed()
     assert len(flaky_world.replies("notify_project_create")) == 2
@@ -116,7 +116,7 @@ def test_a_service_that_is_down_is_told_each_round_until_it_is_back(
     service.down = True
     for _ in range(3):
         assert [error.code for error in runner.run_once().errors] == ["service-unreachable"]
-        clock.advance(minutes=1)
+        clock.forward(minutes=1)
     assert caplog.text.count("service-unreachable: No answer to GET packets/NCSA") == 3
 
     service.down = False

@@ -83,7 +83,7 @@ def test_what_the_log_knows_is_brought_to_its_end_though_the_service_lists_nothi
     restore(world, tmp_path / "copy.db")
     for _ in range(3):
         world.runner().run_once()
-        world.clock.advance(minutes=2)
+        world.clock.forward(minutes=2)
     assert said(world) == before
     assert set(world.states().values()) <= {"completed"}
     assert world.engine.outbox.open() == []

@@ -14,8 +14,9 @@ from amie_engine.errors import SettingsError
 from amie_engine.packet import NotifyPersonIDs
 from amie_engine.sandbox import OFFICIAL_SCENARIOS, Sandbox, SandboxServer
 from amie_engine.site.worker import Worked
+from amie_engine.testing import Clock
 from tests.site.site_packets import request
-from tests.site.site_world import KEY, NAME, Clock, World, handling, tiny_site
+from tests.site.site_world import KEY, NAME, World, handling, tiny_site
 
 RPC = "request_project_create"
 TWO = "request_project_reactivate"
@@ -249,13 +250,13 @@ def test_an_inform_that_lingers_is_acknowledged_once_and_only_after_minutes(
     assert listed.count("inform_transaction_complete") == 4  # of RPI and RPR, on two resources
     assert len(lingering.replies("inform_transaction_complete")) == 4 + 2  # the site's own end the two RPC
 
-    clock.advance(minutes=6)
+    clock.forward(minutes=6)
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             runner.run_once()
     assert caplog.text.count("Acknowledging 4 informs") == 1
     assert list(lingering.client.list_packets()) == []
-    clock.advance(minutes=60)
+    clock.forward(minutes=60)
     runner.run_once()
     assert len(lingering.replies("inform_transaction_complete")) == 4 + 2 + 4
     lingering.assert_all_completed()
@@ -289,7 +290,7 @@ def test_an_answer_that_was_lost_on_its_way_is_found_in_the_history(world: World
     for _ in range(12):
         runner.run_once()
         world.client.list_packets()  # somebody else takes what is listed once
-        world.clock.advance(minutes=2)
+        world.clock.forward(minutes=2)
     world.assert_all_completed()
 
 
@@ -311,5 +312,5 @@ def test_a_transaction_without_news_is_asked_for_again_later_and_later(world: Wo
     for minute in range(100):
         if any(error.code == "service-not-found" for error in runner.run_once().errors):
             asked.append(minute)
-        world.clock.advance(minutes=1)
+        world.clock.forward(minutes=1)
     assert asked == [0, 1, 3, 7, 15, 31, 63]

@@ -12,13 +12,13 @@ import pytest
 from amie_engine import Engine, OutcomeKind, Packet, Runner
 from amie_engine.packet import NotifyPersonIDs, NotifyUserModify
 from amie_engine.site import Round
+from amie_engine.testing import Clock
 from tests.site.site_world import (
     AFTER,
     BEFORE,
     HTML,
     NAME,
     UNKNOWN_FAULT,
-    Clock,
     Fault,
     FlakyService,
     World,
@@ -49,11 +49,11 @@ def test_a_reply_whose_outcome_is_unknown_arrives_exactly_once(
     assert acted == (1 if fault == AFTER else 0)
     assert _posts(service) == 1
 
-    clock.advance(seconds=29)
+    clock.forward(seconds=29)
     runner.send_once()
     assert _posts(service) == 1  # it is too early even to look
 
-    clock.advance(seconds=1)
+    clock.forward(seconds=1)
     runner.send_once()
     assert _posts(service) == (1 if acted else 2)
     assert len(flaky_world.replies(NPC)) == 1
@@ -90,7 +90,7 @@ def test_looking_that_fails_sends_nothing(flaky_world: World, service: FlakyServ
     assert _sent(runner) == 0
     service.down = True
     for _ in range(3):
-        clock.advance(hours=1)
+        clock.forward(hours=1)
         assert _sent(runner) == 0
     service.down = False
     assert _posts(service) == 1
@@ -110,7 +110,7 @@ def test_the_looks_come_at_growing_intervals(flaky_world: World, service: FlakyS
     for attempt in range(1, 8):
         seconds = 0
         while _posts(service) == attempt:
-            clock.advance(seconds=30)
+            clock.forward(seconds=30)
             seconds += 30
             _sent(runner)
         pauses.append(seconds)
@@ -142,7 +142,7 @@ def test_a_crash_between_the_note_and_the_post_sends_it_after_looking(
     [outgoing] = flaky_world.engine.outbox.open()
     flaky_world.engine.outbox.attempt(outgoing)  # and here the process ends
     flaky_world.restart()
-    clock.advance(seconds=30)
+    clock.forward(seconds=30)
     runner = flaky_world.runner()
     assert _sent(runner) == 1
     assert [method for method, path in service.calls[-2:]] == ["GET", "POST"]
@@ -158,7 +158,7 @@ def test_a_transaction_of_the_sites_own_is_begun_once(
     runner = flaky_world.runner()
     service.fail("POST", fault)
     runner.run_once()
-    clock.advance(seconds=30)
+    clock.forward(seconds=30)
     _sent(runner) if looks_first else runner.poll_once()
     assert (flaky_world.engine.history(handle.stream).trans_rec_id is not None) == (
         looks_first or fault == AFTER
@@ -200,7 +200,7 @@ def test_a_refused_reply_is_shown_and_mended_by_a_new_one(
     runner = flaky_world.runner()
     service.fail("POST", _refuse(status))
     runner.run_once()
-    clock.advance(hours=3)
+    clock.forward(hours=3)
     runner.run_once()
 
     assert _posts(service) == 1  # it is not sent again
@@ -228,7 +228,7 @@ def test_a_proxys_page_refuses_nothing_for_good(
     runner = flaky_world.runner()
     service.fail("POST", (status, b"<html>Not here</html>", "text/html"))
     assert len(runner.run_once().errors) == 1
-    clock.advance(minutes=1)
+    clock.forward(minutes=1)
     flaky_world.run_to_the_end(runner)
     flaky_world.assert_all_completed()
 
@@ -245,7 +245,7 @@ def test_a_conflict_because_the_first_attempt_had_arrived_is_no_refusal(
     assert packet is not None
     empty: Fault = _of_the_transaction(flaky_world)
     flaky_world.client.send_packet(packet)
-    clock.advance(minutes=1)
+    clock.forward(minutes=1)
     service.fail("GET", empty)  # a look that is behind: the packet is not there yet
 
     assert _sent(runner) == 1
@@ -277,7 +277,7 @@ def test_setting_a_transaction_failed_is_a_call_of_its_own_that_may_be_repeated(
     assert [error.code for error in broken.errors] == ["service-unreachable"]
     assert flaky_world.sandbox.transactions()[0].state == "failed"
 
-    clock.advance(minutes=1)
+    clock.forward(minutes=1)
     assert _sent(runner) == 1
     assert flaky_world.states() == {str(one.trans_rec_id): "failed"}
     assert flaky_world.engine.outbox.open() == []
@@ -304,7 +304,7 @@ def test_two_starts_with_the_same_content_are_two_transactions(
     service.fail("POST", AFTER, AFTER)
     for _ in range(4):
         runner.run_once()
-        clock.advance(minutes=5)
+        clock.forward(minutes=5)
     flaky_world.run_to_the_end(runner)
     flaky_world.assert_all_completed()
     assert len(flaky_world.sandbox.transactions()) == 2

@@ -14,8 +14,9 @@ import pytest
 from amie_engine import Engine, Packet, Site, Work
 from amie_engine.errors import DatabaseUnavailable
 from amie_engine.site.worker import Worked, Worker
+from amie_engine.testing import Clock
 from tests.site.site_packets import request
-from tests.site.site_world import NAME, PERSONAL, Clock, fresh_database, tiny_site
+from tests.site.site_world import NAME, PERSONAL, fresh_database, tiny_site
 
 RPC, RUM = "request_project_create", "request_user_modify"
 MODIFY = f"{RUM}.replace"
@@ -67,7 +68,7 @@ def test_a_handler_is_given_the_packet_the_draft_the_request_and_a_stable_key(en
     engine.receive(request(PfosNumber=None))
     worker = _worker(engine, handler)
     worker.work_once()
-    engine.now.advance(hours=1)  # type: ignore[attr-defined] # the test's clock
+    engine.now.forward(hours=1)  # type: ignore[attr-defined] # the test's clock
     worker.work_once()
 
     (packet, first), (_, second) = seen
@@ -235,7 +236,7 @@ def test_a_handler_that_recovers_replies_and_nothing_is_shown_as_wrong_any_more(
     worker = _worker(engine, handler)
     for _ in range(3):
         worker.work_once()
-        clock.advance(hours=2)
+        clock.forward(hours=2)
 
     assert calls == [1, 2, 3]
     assert _problem(engine) is None
@@ -269,9 +270,9 @@ def test_a_deferral_until_a_time_is_kept(engine: Engine, clock: Clock) -> None:
     worker = _worker(engine, lambda packet, work: work.defer(until=until, reason="the nightly backup runs"))
 
     assert worker.work_once()[Worked.DEFERRED] == 1
-    clock.advance(hours=2)
+    clock.forward(hours=2)
     assert sum(worker.work_once().values()) == 0
-    clock.advance(hours=1)
+    clock.forward(hours=1)
     assert worker.work_once()[Worked.DEFERRED] == 1
     assert "the nightly backup runs" in engine.history("5001").entries[-1].sentence
 

@@ -1,1 +1,5 @@
-"""What a site imports to test its own handlers; the strategies need ``amie-engine[test]``."""
+"""What a site imports to test its own handlers; strategies and contract need ``amie-engine[test]``."""
+
+from amie_engine.testing.clock import Clock
+
+__all__ = ["Clock"]

@@ -20,9 +20,10 @@ from amie_engine.errors import ConcurrencyConflict, LogError, ReplyAlreadyDecide
 from amie_engine.log.events import Event, EventType, NewEvent
 from amie_engine.log.store import EventLog
 from amie_engine.log.whole import read_events
+from amie_engine.testing import Clock
 from amie_engine.testing.contract.checks import Sql, check_events, check_log
 from amie_engine.testing.contract.fixtures import Fixtures, OpenEngine
-from amie_engine.testing.contract.story import Clock, project_reply, project_request, site_packet
+from amie_engine.testing.contract.story import project_reply, project_request, site_packet
 
 __all__ = ["AppendingContract", "append", "child", "note"]
 

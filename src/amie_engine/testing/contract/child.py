@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from amie_engine.engine import Engine
 from amie_engine.log.events import EventType, NewEvent
+from amie_engine.testing import Clock
 from amie_engine.testing.contract.checks import Sql
-from amie_engine.testing.contract.story import SITE, Clock, project_request
+from amie_engine.testing.contract.story import SITE, project_request
 
 __all__: list[str] = []
 

@@ -9,8 +9,9 @@ import pytest
 
 from amie_engine.engine import Engine
 from amie_engine.log.store import EventLog
+from amie_engine.testing import Clock
 from amie_engine.testing.contract.checks import Sql
-from amie_engine.testing.contract.story import SITE, Clock, tell_story
+from amie_engine.testing.contract.story import SITE, tell_story
 
 __all__ = ["Fixtures", "OpenEngine"]
 

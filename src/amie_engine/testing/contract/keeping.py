@@ -8,9 +8,10 @@ import pytest
 
 from amie_engine.engine import Engine
 from amie_engine.engine.evolve import fold
+from amie_engine.testing import Clock
 from amie_engine.testing.contract.checks import COLUMNS, Row, Sql, broken_at, check_log, hash_of
 from amie_engine.testing.contract.fixtures import Fixtures
-from amie_engine.testing.contract.story import Clock, answer, project_request
+from amie_engine.testing.contract.story import answer, project_request
 
 __all__ = ["KeepingContract"]
 

@@ -14,10 +14,11 @@ from amie_engine.errors import ConcurrencyConflict
 from amie_engine.log.events import ACCEPTED, EventType, NewEvent
 from amie_engine.log.store import EventLog
 from amie_engine.packet import Packet
+from amie_engine.testing import Clock
 from amie_engine.testing.contract.appending import append, note
 from amie_engine.testing.contract.checks import Sql, check_log
 from amie_engine.testing.contract.fixtures import Fixtures, OpenEngine
-from amie_engine.testing.contract.story import SITE, Clock, answer, project_request, send
+from amie_engine.testing.contract.story import SITE, answer, project_request, send
 
 __all__ = ["ReceivingContract"]
 

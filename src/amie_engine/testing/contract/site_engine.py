@@ -10,9 +10,10 @@ import sqlalchemy
 from sqlalchemy import create_engine, event, text
 
 from amie_engine.errors import LogError
+from amie_engine.testing import Clock
 from amie_engine.testing.contract.checks import Sql, check_log
 from amie_engine.testing.contract.fixtures import Fixtures, OpenEngine
-from amie_engine.testing.contract.story import Clock, project_request, tell_story
+from amie_engine.testing.contract.story import project_request, tell_story
 
 __all__ = ["SiteEngineContract"]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 from amie_engine.engine import Engine
 from amie_engine.packet import NotifyUserModify, Packet
 from amie_engine.packet.registry import PACKET_TYPES
+from amie_engine.testing import Clock
 
 __all__ = [
     "SITE",
@@ -28,20 +29,6 @@ _HUB = "HUB"
 _INFORM = "inform_transaction_complete"
 _RESOURCE = "cluster.example"
 _PROJECT = {"PiPersonID": "u1", "PiRemoteSiteLogin": "robin"}
-
-
-class Clock:
-    """A clock that stands still until it is moved; backwards too."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 20, 9, 30, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def forward(self, **delta: float) -> None:
-        """Move the clock."""
-        self.now += timedelta(**delta)
 
 
 def wire_packet(
