@@ -54,6 +54,18 @@ CREATE TABLE amie_events (
     CONSTRAINT amie_events_stream_version UNIQUE (stream, version)
 );
 
+CREATE TABLE amie_leases (
+    stream text NOT NULL,
+    packet_rec_id text NOT NULL,
+    hub text NOT NULL,
+    site text NOT NULL,
+    holder text NOT NULL,
+    token text NOT NULL,
+    taken_at text NOT NULL,
+    expires_at text NOT NULL,
+    CONSTRAINT amie_leases_pkey PRIMARY KEY (stream, packet_rec_id)
+);
+
 CREATE TABLE amie_log_head (
     id integer NOT NULL,
     position bigint NOT NULL,
@@ -136,6 +148,8 @@ CREATE TABLE amie_transactions (
     record_id text,
     held integer NOT NULL,
     anomalies text NOT NULL,
+    first_packet text,
+    names text NOT NULL,
     CONSTRAINT amie_transactions_pkey PRIMARY KEY (stream),
     CONSTRAINT amie_transactions_wire_id UNIQUE (hub, site, trans_rec_id)
 );
@@ -150,6 +164,7 @@ CREATE TABLE amie_work (
     attempts integer NOT NULL,
     not_before text,
     reason text,
+    may_pass integer NOT NULL,
     opened_at text NOT NULL,
     CONSTRAINT amie_work_pkey PRIMARY KEY (stream, packet_rec_id)
 );

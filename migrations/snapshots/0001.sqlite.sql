@@ -54,6 +54,18 @@ CREATE TABLE amie_events (
     CONSTRAINT amie_events_stream_version UNIQUE (stream, version)
 );
 
+CREATE TABLE amie_leases (
+    stream TEXT NOT NULL,
+    packet_rec_id TEXT NOT NULL,
+    hub TEXT NOT NULL,
+    site TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    token TEXT NOT NULL,
+    taken_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    CONSTRAINT amie_leases_pkey PRIMARY KEY (stream, packet_rec_id)
+);
+
 CREATE TABLE amie_log_head (
     id INTEGER NOT NULL,
     position INTEGER NOT NULL,
@@ -136,6 +148,8 @@ CREATE TABLE amie_transactions (
     record_id TEXT,
     held INTEGER NOT NULL,
     anomalies TEXT NOT NULL,
+    first_packet TEXT,
+    names TEXT NOT NULL,
     PRIMARY KEY (stream),
     CONSTRAINT amie_transactions_wire_id UNIQUE (hub, site, trans_rec_id)
 );
@@ -150,6 +164,7 @@ CREATE TABLE amie_work (
     attempts INTEGER NOT NULL,
     not_before TEXT,
     reason TEXT,
+    may_pass INTEGER NOT NULL,
     opened_at TEXT NOT NULL,
     CONSTRAINT amie_work_pkey PRIMARY KEY (stream, packet_rec_id)
 );

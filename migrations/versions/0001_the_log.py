@@ -162,6 +162,18 @@ def upgrade() -> None:
         text("arguments", null=False),
         text("staged_at", null=False),
     )
+    op.create_table(
+        "amie_leases",
+        text("stream", null=False),
+        text("packet_rec_id", null=False),
+        text("hub", null=False),
+        text("site", null=False),
+        text("holder", null=False),
+        text("token", null=False),
+        text("taken_at", null=False),
+        text("expires_at", null=False),
+        sa.PrimaryKeyConstraint("stream", "packet_rec_id", name="amie_leases_pkey"),
+    )
     for trigger in POSTGRESQL_TRIGGERS if op.get_bind().dialect.name == "postgresql" else SQLITE_TRIGGERS:
         op.execute(trigger)
     create_projections()
@@ -191,6 +203,8 @@ def create_projections() -> None:
         text("record_id"),
         integer("held"),
         text("anomalies", null=False),
+        text("first_packet"),
+        text("names", null=False),
         sa.UniqueConstraint("hub", "site", "trans_rec_id", name="amie_transactions_wire_id"),
     )
     partial_index("amie_transactions", "open", ["hub", "site", "opened_position"], OPEN)
@@ -223,6 +237,7 @@ def create_projections() -> None:
         integer("attempts"),
         text("not_before"),
         text("reason"),
+        integer("may_pass"),
         text("opened_at", null=False),
         sa.PrimaryKeyConstraint("stream", "packet_rec_id", name="amie_work_pkey"),
     )
@@ -296,6 +311,7 @@ def downgrade() -> None:
         "amie_work",
         "amie_outbox",
         "amie_transactions",
+        "amie_leases",
         "amie_staged",
         "amie_log_head",
         "amie_events",

@@ -25,6 +25,8 @@
      │   ├─ ReplyInvalid                    reply-invalid
      │   ├─ StartNotAllowed                 start-not-allowed
      │   ├─ QuarantineNotFound              quarantine-not-found
+     │   ├─ WorkNotFound                    work-not-found
+     │   ├─ AnswerInvalid                   answer-invalid
      │   ├─ PersonNotFound                  person-not-found
      │   └─ ErasureRefused                  erasure-refused
      ├─ LogError
@@ -49,7 +51,9 @@
      ├─ FileNotWritten                      file-not-written
      ├─ SiteError
      │   ├─ HandlerInvalid                  handler-invalid
-     │   └─ HandlerReturnedNothing          handler-returned-nothing
+     │   ├─ HandlerReturnedNothing          handler-returned-nothing
+     │   ├─ StepInvalid                     step-invalid
+     │   └─ LeaseLost                       lease-lost
      ├─ SandboxError
      │   └─ SandboxRefusal                  sandbox-refusal
      ├─ SealError
@@ -78,6 +82,7 @@ import requests
 __all__ = [
     "AMIEEngineError",
     "AMIERequestError",
+    "AnswerInvalid",
     "BackupFailed",
     "BackupUnsupported",
     "CommitInDoubt",
@@ -101,6 +106,7 @@ __all__ = [
     "HandlerInvalid",
     "HandlerReturnedNothing",
     "InternalError",
+    "LeaseLost",
     "LogError",
     "LogNotEmpty",
     "NothingToSeal",
@@ -133,8 +139,10 @@ __all__ = [
     "SiteError",
     "StagedCallsWaiting",
     "StartNotAllowed",
+    "StepInvalid",
     "TransactionClosed",
     "TransactionNotFound",
+    "WorkNotFound",
 ]
 
 
@@ -324,6 +332,18 @@ class QuarantineNotFound(EngineError, LookupError):
     default_hint = "List what is there with `amie-engine quarantine`."
 
 
+class WorkNotFound(EngineError):
+    """No work of a transaction waits for what a person wants to do about it."""
+
+    code = "work-not-found"
+
+
+class AnswerInvalid(EngineError):
+    """An answer is none of those that the site's handler has to choose from."""
+
+    code = "answer-invalid"
+
+
 class PersonNotFound(EngineError, LookupError):
     """Nothing in the log concerns a person of this id or login."""
 
@@ -497,6 +517,19 @@ class HandlerReturnedNothing(SiteError, TypeError):
 
     code = "handler-returned-nothing"
     default_hint = "Return a packet (`return reply`), or call `work.defer(...)` or `work.fail(...)`."
+
+
+class StepInvalid(SiteError, TypeError):
+    """A step of a handler has a name that another one has, or a result that can't be kept."""
+
+    code = "step-invalid"
+
+
+class LeaseLost(SiteError):
+    """A handler took longer than its lease, and another worker has taken its work over."""
+
+    code = "lease-lost"
+    default_hint = "Divide the handler into steps, call `work.alive()`, or give the site a longer lease."
 
 
 class SandboxError(AMIEEngineError):

@@ -21,7 +21,7 @@ from amie_engine.log.database import Statement
 from amie_engine.log.whole import STORED_COLUMNS
 from amie_engine.testing import Clock
 from tests.audit.test_audit import take_up
-from tests.log.busy_site import answer, personal, project_request, sample, send, whole_project
+from tests.log.busy_site import answer, leased, personal, project_request, sample, send, whole_project
 from tests.log.chain_check import broken_at, read_rows
 from tests.log.rebuilding import projection_rows
 
@@ -139,8 +139,9 @@ class TestWhatGoes:
     def test_a_traceback_and_what_was_refused_go_too(self, engine: Engine, clock: Clock) -> None:
         engine.receive(project_request(1, **personal(1)))
         [row] = engine.work.open()
-        engine.work.failed(
-            row, RuntimeError("x"), retry_at=clock(), details="no home for Lastname1", actor="handler x"
+        details = "no home for Lastname1"
+        engine.work.record.failed(
+            leased(engine, row), "RuntimeError", 1, retry_at=clock(), details=details, actor="handler x"
         )
         for _ in range(2):
             answer(engine, 50_001, ProjectID="p1", PiPersonID="u1", PiRemoteSiteLogin="robin")

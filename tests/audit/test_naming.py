@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from amie_engine.audit.naming import NAMING_FIELDS, Kind, Naming, named
+from amie_engine.packet.naming import NAMING_FIELDS, Kind, Naming, named
 from amie_engine.packet.registry import PACKET_TYPES
 
 NAME_NOTHING = {

@@ -15,7 +15,7 @@ from amie_engine import Engine
 from amie_engine.audit import Redaction, export
 from amie_engine.log.whole import STORED_COLUMNS
 from amie_engine.testing import Clock
-from tests.log.busy_site import personal, project_request, whole_project
+from tests.log.busy_site import leased, personal, project_request, whole_project
 
 PAGE = (Path(__file__).parents[2] / "docs" / "exporting.md").read_text(encoding="utf-8")
 ACCOUNTS, WAITS, QUARANTINE, GRANTS, ERRORS = re.findall(
@@ -37,7 +37,9 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         for _ in range(2):
             [row] = engine.work.open()
             until = clock() + timedelta(hours=1)
-            engine.work.failed(row, KeyError("x"), retry_at=until, details="x", actor="test")
+            engine.work.record.failed(
+                leased(engine, row), "KeyError", 1, retry_at=until, details="x", actor="test"
+            )
         engine.receive("[]")
         engine.receive(b"\xff")
         yield engine

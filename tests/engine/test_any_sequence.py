@@ -25,6 +25,7 @@ from amie_engine.testing import Clock
 from tests.engine.courses import course, documents, rows_of
 from tests.engine.playing import Ids, filled, history_of, inform, ticking_clock
 from tests.engine.test_any_order import made_again, tables
+from tests.log.busy_site import leased
 
 sequences = settings(
     max_examples=100,
@@ -105,7 +106,9 @@ class Site:
         elif action == "defer":
             for row in self.engine.work.open():
                 until = self.clock() + timedelta(hours=number)
-                self.engine.work.defer(row, until=until, reason="later", actor="test")
+                self.engine.work.record.deferred(
+                    leased(self.engine, row), until=until, reason="later", actor="test"
+                )
         elif transactions:
             self._say(action, transactions[number % len(transactions)].stream)
 

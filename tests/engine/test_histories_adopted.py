@@ -26,6 +26,7 @@ from tests.engine.playing import (
     send,
     state_of,
 )
+from tests.log.busy_site import assignment_of
 
 
 @pytest.mark.parametrize("transaction_type", TRANSACTION_TYPES)
@@ -42,7 +43,7 @@ def test_as_far_as_it_has_come(engine: Engine, transaction_type: str, form: str)
         due = engine.expected_reply(length)
         assert (due.transaction_type, due.state) == (transaction_type, rows[length - 1].next_state)
         waits = rows[length - 1].sender is Party.HUB and due.state != State.COMPLETED
-        here = [row for row in engine.work.ready() if row.trans_rec_id == str(length)]
+        here = [row for row in engine.work.open() if row.trans_rec_id == str(length)]
         assert len(here) == waits
     assert engine.outbox.open() == []
 
@@ -115,11 +116,11 @@ class TestUnreadablePackets:
         engine.adopt(history_of(rpc(), {**npc(), "body": None}, dpc()))
         assert state_of(engine) == "requested"
         [row] = engine.work.ready()
-        assert engine.work.begin(row) is None
+        assert assignment_of(engine, row) is None
         assert "answered-elsewhere" in engine.expected_reply(1).anomalies
         engine.receive(npc())
         assert state_of(engine) == "confirmed"
-        assert [engine.work.begin(row) is not None for row in engine.work.ready()] == [True]
+        assert [assignment_of(engine, row) is not None for row in engine.work.ready()] == [True]
 
     def test_where_the_hub_s_is_unreadable_ours_after_it_waits(self, engine: Engine) -> None:
         broken = dpc(packet_id="x")

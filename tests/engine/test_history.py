@@ -11,6 +11,7 @@ from amie_engine.errors import ReplyIncomplete
 from amie_engine.log.events import EventType
 from amie_engine.testing import Clock
 from tests.engine.playing import attempt, complete_project, dpc, filled, inform, rpc, send
+from tests.log.busy_site import do_in_steps, leased
 
 
 def test_a_story_tells_who_did_what_in_order(engine: Engine) -> None:
@@ -44,9 +45,10 @@ def test_every_kind_of_event_has_its_sentence(engine: Engine, clock: Clock) -> N
     engine.receive(rpc(trans=1, body={"Abstract": "other"}))
     engine.receive(dpc(trans=1))
     [row] = engine.work.ready()
-    engine.work.defer(row, until=clock.now + timedelta(hours=1), reason="waits for approval", actor="h")
-    error = ValueError("secret")
-    engine.work.failed(row, error, retry_at=clock.now, details="secret", actor="handler h")
+    do_in_steps(engine, row, clock)
+    engine.work.record.failed(
+        leased(engine, row), "ValueError", 1, retry_at=clock.now, details="secret", actor="handler h"
+    )
     engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex"))
     engine.outbox.reject(attempt(engine), code="service-validation", message="secret")
     engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex"))
@@ -89,7 +91,9 @@ def test_work_that_failed_waits_and_says_why(engine: Engine, clock: Clock) -> No
     engine.receive(rpc())
     [row] = engine.work.ready()
     retry_at = clock.now + timedelta(minutes=5)
-    engine.work.failed(row, KeyError("x"), retry_at=retry_at, details="...", actor="handler h")
+    engine.work.record.failed(
+        leased(engine, row), "KeyError", 1, retry_at=retry_at, details="...", actor="handler h"
+    )
     assert engine.work.ready() == []
     assert engine.transactions()[0].problem == "KeyError"
     clock.forward(minutes=6)

@@ -17,6 +17,7 @@ from amie_engine.errors import EngineError
 from amie_engine.log.database import Statement
 from amie_engine.protocol import State
 from tests.engine.playing import Ids, dpc, filled, inform, npc, rac, request, rpc, state_of, ticking_clock
+from tests.log.busy_site import assignment_of, leased
 
 NewLog = Callable[[], sqlalchemy.Engine]
 
@@ -80,7 +81,9 @@ def play(engine: Engine, step: Any) -> None:
                 engine.outbox.reject(chosen, code="service-validation", message="no")
         elif action == "defer" and rows:
             row = rows[number % len(rows)]
-            engine.work.defer(row, until=engine.now() + timedelta(hours=1), reason="later", actor="test")
+            engine.work.record.deferred(
+                leased(engine, row), until=engine.now() + timedelta(hours=1), reason="later", actor="test"
+            )
     except EngineError:
         pass  # what the state forbids is refused, and changes nothing
 
@@ -128,7 +131,7 @@ def test_the_order_of_arrival_does_not_change_the_end(new_log: NewLog, steps: li
                 engine.receive(step)
                 continue
             for row in engine.work.ready():
-                if engine.work.begin(row) is not None:
+                if assignment_of(engine, row) is not None:
                     lacking = dict.fromkeys(engine.expected_reply(row.stream).missing, "x")
                     engine.reply(row.stream, filled(engine, row.stream, **lacking))
             for outgoing in engine.outbox.open():

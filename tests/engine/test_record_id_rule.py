@@ -20,6 +20,7 @@ from tests.engine.playing import (
     send,
     state_of,
 )
+from tests.log.busy_site import assignment_of
 
 
 def requested(trans: int, **body: Any) -> Document:
@@ -27,9 +28,9 @@ def requested(trans: int, **body: Any) -> Document:
 
 
 def begun(engine: Engine) -> list[str]:
-    """The transactions whose work a handler would be given now."""
-    rows = engine.work.ready()
-    return [row.trans_rec_id for row in rows if engine.work.begin(row) is not None]
+    """The transactions whose work a handler would be given now, if it were the only one of its grant."""
+    rows = engine.work.open()
+    return [row.trans_rec_id for row in rows if assignment_of(engine, row) is not None]
 
 
 def answer(engine: Engine, trans: int, **values: str) -> None:

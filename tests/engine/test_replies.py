@@ -35,6 +35,7 @@ from tests.engine.playing import (
     send,
     state_of,
 )
+from tests.log.busy_site import assignment_of
 
 ONLY_THE_SITE_KNOWS = {
     "request_project_create": ("PiRemoteSiteLogin",),
@@ -413,8 +414,8 @@ class TestRecordID:
     def test_it_waits_while_the_first_is_unanswered_and_is_answered_with_it(self, engine: Engine) -> None:
         engine.receive(sample(self.FIRST))
         engine.receive(sample(self.AGAIN))
-        rows = engine.work.ready()
-        assert [engine.work.begin(row) is not None for row in rows] == [True, False]
+        [row] = engine.work.ready()
+        assert row.trans_rec_id == "5052"
         engine.reply(5052, filled(engine, 5052, PiRemoteSiteLogin="rex"))
         assert [outgoing.trans_rec_id for outgoing in engine.outbox.open()] == ["5052", "5053"]
         assert engine.work.open() == []
@@ -425,7 +426,7 @@ class TestRecordID:
         send(engine)
         engine.receive(sample(self.AGAIN))
         [row] = engine.work.ready()
-        assert engine.work.begin(row) is not None
+        assert assignment_of(engine, row) is not None
 
     def test_a_blank_record_id_is_none(self, engine: Engine) -> None:
         engine.receive(rpc(trans=1, rec=10, body={"RecordID": ""}))

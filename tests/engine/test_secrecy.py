@@ -16,6 +16,7 @@ from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.protocol import TRANSACTION_TYPES
 from tests.engine.courses import course, documents
 from tests.engine.playing import Document, attempt, dpc, filled, history_of, inform, npc, rpc, send
+from tests.log.busy_site import leased
 
 MARK = "SECRET"
 
@@ -99,8 +100,14 @@ def test_nor_do_copies_conflicts_what_waits_and_what_is_in_quarantine(engine: En
 def test_nor_do_replies_what_the_service_says_and_what_handlers_raise(engine: Engine) -> None:
     engine.receive(marked(rpc()))
     [row] = engine.work.ready()
-    error = RuntimeError(f"{MARK} in a back end")
-    engine.work.failed(row, error, retry_at=engine.now(), details=f"{MARK} traceback", actor="handler x")
+    engine.work.record.failed(
+        leased(engine, row),
+        "RuntimeError",
+        1,
+        retry_at=engine.now(),
+        details=f"{MARK} traceback",
+        actor="handler x",
+    )
     reply = filled(engine, 1, PiRemoteSiteLogin="rex")
     fields = PACKET_TYPES["notify_project_create"]._fields
     for name, field in fields.items():

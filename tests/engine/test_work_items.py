@@ -8,9 +8,11 @@ import pytest
 
 from amie_engine import Engine
 from amie_engine.engine.work import WorkRow
+from amie_engine.errors import LeaseLost
 from amie_engine.testing import Clock
 from tests.engine.courses import count_of
 from tests.engine.playing import dpc, events_of, filled, inform, npc, request, rpc, send
+from tests.log.busy_site import assignment_of, leased
 
 
 @pytest.fixture
@@ -46,35 +48,40 @@ def test_a_handler_that_comes_too_late_changes_nothing(
 ) -> None:
     """The transaction moved on while it was at work."""
     assert callable(end)
+    lease = leased(engine, row)
     end(engine)
     assert engine.work.open() == []
     written = count_of(engine)
-    engine.work.defer(row, until=clock() + timedelta(hours=1), reason="later", actor="handler x")
-    engine.work.failed(row, RuntimeError("x"), retry_at=clock(), details="x", actor="handler x")
+    later = clock() + timedelta(hours=1)
+    engine.work.record.deferred(lease, until=later, reason="later", actor="handler x")
+    with pytest.raises(LeaseLost):
+        engine.work.record.failed(lease, "X", 1, retry_at=later, details="x", actor="handler x")
     assert engine.work.open() == []
-    assert engine.work.begin(row) is None
+    assert assignment_of(engine, row) is None
     assert count_of(engine) == written
 
 
 def test_it_waits_until_the_time_that_was_asked_for(engine: Engine, row: WorkRow, clock: Clock) -> None:
-    engine.work.defer(row, until=clock() + timedelta(hours=1), reason="maintenance", actor="handler x")
+    engine.work.record.deferred(
+        leased(engine, row), until=clock() + timedelta(hours=1), reason="maintenance", actor="handler x"
+    )
     assert engine.work.ready() == []
     [waiting] = engine.work.open()
     assert (waiting.status, waiting.reason) == ("waiting", "maintenance")
     clock.forward(hours=2)
     [ready] = engine.work.ready()
-    assert engine.work.begin(ready) is not None
+    assert assignment_of(engine, ready) is not None
 
 
 def test_without_a_time_it_is_ready_at_once(engine: Engine, row: WorkRow) -> None:
-    engine.work.defer(row, until=None, reason="not yet", actor="handler x")
+    engine.work.record.deferred(leased(engine, row), until=None, reason="not yet", actor="handler x")
     assert len(engine.work.ready()) == 1
 
 
 @pytest.mark.parametrize("reason", ["a\x00b", "caf\udce9"])
 def test_any_reason_can_be_kept(engine: Engine, row: WorkRow, reason: str) -> None:
     """The name of an odd file, say."""
-    engine.work.defer(row, until=None, reason=reason, actor=reason)
+    engine.work.record.deferred(leased(engine, row), until=None, reason=reason, actor=reason)
     [waiting] = engine.work.open()
     assert waiting.reason in ("a?b", "caf?")
 
@@ -82,7 +89,7 @@ def test_any_reason_can_be_kept(engine: Engine, row: WorkRow, reason: str) -> No
 def test_what_a_handler_is_given(engine: Engine) -> None:
     engine.receive(request("request_project_create"))
     [row] = engine.work.ready()
-    assignment = engine.work.begin(row)
+    assignment = assignment_of(engine, row)
     assert assignment is not None
     assert assignment.key == "access/NCSA/10"
     assert assignment.request.packet_rec_id == assignment.first.packet_rec_id == 10
@@ -90,7 +97,7 @@ def test_what_a_handler_is_given(engine: Engine) -> None:
     send(engine)
     engine.receive(dpc())
     [row] = engine.work.ready()
-    assignment = engine.work.begin(row)
+    assignment = assignment_of(engine, row)
     assert assignment is not None
     assert (assignment.request.packet_rec_id, assignment.first.packet_rec_id) == (12, 10)
     assert assignment.first.as_dict()["body"]["ResourceList"] == ["hc.ncsa.xsede"]
@@ -108,7 +115,9 @@ def test_after_the_service_refused_a_reply_a_person_decides(engine: Engine, row:
     [outgoing] = engine.outbox.open()
     engine.outbox.attempt(outgoing)
     engine.outbox.reject(outgoing, code="service-validation", message="no")
-    assert engine.work.open() == []
+    [parked] = engine.work.open()
+    assert (parked.status, parked.reason) == ("parked", "rejected: service-validation")
+    assert engine.work.ready() == []
     assert engine.transactions()[0].problem == "notify_project_create rejected: service-validation"
     end_by_reply(engine)
     send(engine)

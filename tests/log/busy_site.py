@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from amie_engine.engine import Engine
+from amie_engine.engine.leases import Lease
+from amie_engine.engine.work import Assignment, WorkRow
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Statement
 from amie_engine.packet import NotifyUserModify
@@ -36,6 +38,38 @@ def project_request(number: int, **body: Any) -> dict[str, Any]:
     document["body"] |= {"GrantNumber": f"PHY{number:06}", "RecordID": f"record-{number}", **body}
     del document["body"]["ProjectID"]
     return document
+
+
+def leased(engine: Engine, row: WorkRow) -> Lease:
+    """Take an item of work."""
+    lease = engine.work.take(row, lasts=timedelta(hours=1))
+    assert lease is not None
+    return lease
+
+
+def assignment_of(engine: Engine, row: WorkRow) -> Assignment | None:
+    """What a handler would be given for an item of work; None where it would not be called."""
+    lease = engine.work.take(row, lasts=timedelta(hours=1))
+    if lease is None:
+        return None
+    assignment = engine.work.begin(lease)
+    engine.leases.give_back(lease)
+    return assignment
+
+
+def do_in_steps(engine: Engine, row: WorkRow, clock: Clock) -> None:
+    """All that a handler can do with an item of work before it fails, and what a person can about it."""
+    record = engine.work.record
+    lease = leased(engine, row)
+    record.step(lease, "make the home folder", {"path": "/home/robin"}, milliseconds=12, actor="handler test")
+    record.asked(lease, "quota", "Which quota for Robin?", ["small", "large"], actor="handler test")
+    engine.work.answer(row.trans_rec_id, "large", actor="operator")
+    record.asked(leased(engine, row), "note", "What shall Robin read?", [], actor="handler test")
+    engine.work.answer(row.trans_rec_id, "Welcome, Robin", actor="operator")
+    later = clock() + timedelta(hours=1)
+    record.deferred(leased(engine, row), until=later, reason="maintenance", actor="handler test")
+    engine.work.retry(row.trans_rec_id, actor="operator", reason="the maintenance is over")
+    engine.work.let_pass(row.trans_rec_id, actor="operator", reason="they know of each other")
 
 
 def send(engine: Engine, *, answered: bool = True) -> None:
@@ -110,9 +144,14 @@ def _trouble(engine: Engine, clock: Clock) -> None:
     early = sample("spec/data_project_create", transaction=50_010, packet=80_010)
     engine.receive(early)
     [row] = [row for row in engine.work.open() if row.trans_rec_id == "50010"]
-    engine.work.defer(row, until=clock() + timedelta(hours=1), reason="maintenance", actor="test")
-    engine.work.failed(
-        row, RuntimeError("x"), retry_at=clock() + timedelta(hours=2), details="x", actor="test"
+    do_in_steps(engine, row, clock)
+    engine.work.record.failed(
+        leased(engine, row),
+        "RuntimeError",
+        1,
+        retry_at=clock() + timedelta(hours=2),
+        details="x",
+        actor="test",
     )
     answer(engine, 50_010, ProjectID="project-10", PiPersonID="u10", PiRemoteSiteLogin="robin")
     [outgoing] = [entry for entry in engine.outbox.open() if entry.trans_rec_id == "50010"]

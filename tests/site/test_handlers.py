@@ -80,7 +80,7 @@ def test_a_data_packet_without_a_handler_is_confirmed() -> None:
     handler = Site("NCSA").handler_for("data_project_create")
     assert handler is not None
     packet, reply = DataProjectCreate(packet_rec_id=1), InformTransactionComplete()
-    assert handler(packet, Work("key", reply, packet, "7")) is reply
+    assert handler(packet, Work("key", reply, packet, packet, "7")) is reply
 
 
 def test_a_handler_is_called_by_its_name_or_its_class() -> None:

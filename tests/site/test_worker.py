@@ -319,7 +319,7 @@ def test_an_answer_given_meanwhile_is_not_taken_for_the_handlers_failure(
 
 def test_a_repeated_record_id_waits_for_the_first_answer_and_gets_the_same(engine: Engine) -> None:
     engine.receive(request(1))
-    engine.receive(request(2, RecordID="record-1"))
+    engine.receive(request(2, RecordID="record-1", GrantNumber="AST040002", PiGlobalID="70"))
     calls: list[str] = []
 
     def handler(packet: Any, work: Work) -> Any:

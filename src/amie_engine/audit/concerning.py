@@ -11,7 +11,6 @@ from amie_engine.audit.causes import Cause, explain
 from amie_engine.audit.erasures import Erasures
 from amie_engine.audit.finding import events_of, find_projects, find_streams
 from amie_engine.audit.history import DirectoryHistory, Made, directory_history
-from amie_engine.audit.naming import Kind, named
 from amie_engine.audit.rows import AccountRow, DirectoryRow, PersonRow, ProjectRow, read_rows
 from amie_engine.audit.subject import Person, find_subject
 from amie_engine.audit.timeline import StoryEntry, erasure_entry, story_entry
@@ -21,6 +20,7 @@ from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import Event
 from amie_engine.log.store import format_time
 from amie_engine.log.whole import read_head
+from amie_engine.packet.naming import Kind, named
 
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from amie_engine.audit.finding import body_of, find_streams, find_streams_in, packet_given
-from amie_engine.audit.naming import named
 from amie_engine.audit.quarantined import Concern, Traces, quarantined_documents, traces_in
 from amie_engine.audit.subject import Person, Subject, find_person
 from amie_engine.engine.quarantine import find_item
@@ -19,6 +18,7 @@ from amie_engine.log.erasing import Leftovers, erase_documents, leftovers_of
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.log.store import EventLog
 from amie_engine.log.whole import read_head
+from amie_engine.packet.naming import named
 from amie_engine.protocol import Party
 
 __all__ = ["Erasure", "erase_person"]

@@ -10,9 +10,9 @@ from enum import Enum
 from typing import Any
 
 from amie_engine.audit.finding import body_of
-from amie_engine.audit.naming import NAMING_FIELDS, Kind
 from amie_engine.audit.subject import Person
 from amie_engine.log.database import Cursor, Statement
+from amie_engine.packet.naming import NAMING_FIELDS, Kind
 from amie_engine.packet.registry import PACKET_TYPES
 
 __all__ = ["Concern", "Quarantined", "Traces", "quarantined_documents", "traces_in"]

@@ -11,6 +11,7 @@ from amie_engine.audit.erasures import erasures_of
 from amie_engine.engine.evolve import evolve
 from amie_engine.engine.state import SET_FAILED, START, TransactionState
 from amie_engine.engine.unit import View
+from amie_engine.engine.work_record import ABANDONED
 from amie_engine.log.events import Event, EventType
 from amie_engine.protocol import Party
 
@@ -215,9 +216,28 @@ def _deferred(event: Event, facts: Mapping[str, Any]) -> str:
 
 def _work_failed(event: Event, facts: Mapping[str, Any]) -> str:
     again = facts["not_before"]
-    return (
-        f"The handler raised {facts['error']} at attempt {facts['attempt']}; it is called again at {again}."
-    )
+    goes_on = "a person has to look" if again is None else f"it is called again at {again}"
+    if facts["error"] == ABANDONED:
+        return f"{event.actor} was at work, at attempt {facts['attempt']}, and is gone; {goes_on}."
+    return f"The handler raised {facts['error']} at attempt {facts['attempt']}; {goes_on}."
+
+
+def _asked(event: Event, facts: Mapping[str, Any]) -> str:
+    choices = f" ({' or '.join(facts['choices'])})" if facts["choices"] else ""
+    return f"The handler asks a person for {facts['question']!r}{choices}."
+
+
+def _answered(event: Event, facts: Mapping[str, Any]) -> str:
+    answer = f": {facts['answer']}" if "answer" in facts else ""
+    return f"{event.actor} answered {facts['question']!r}{answer}."
+
+
+def _by_a_person(what: str) -> Callable[[Event, Mapping[str, Any]], str]:
+    def sentence(event: Event, facts: Mapping[str, Any]) -> str:
+        reason = f": {facts['reason']}" if facts["reason"] else ""
+        return f"{event.actor} {what}{reason}."
+
+    return sentence
 
 
 def _staged_refused(event: Event, facts: Mapping[str, Any]) -> str:
@@ -252,7 +272,14 @@ _SENTENCES: dict[EventType, Callable[[Event, Mapping[str, Any]], str]] = {
     EventType.FAILURE_DECIDED: lambda event, _: f"Decided to set the transaction failed, by {event.actor}.",
     EventType.TRANSACTION_FAILED: _failed,
     EventType.WORK_DEFERRED: _deferred,
+    EventType.WORK_STEP_DONE: lambda _, facts: (
+        f"The handler has done the step {facts['step']!r}, in {facts['milliseconds']} ms."
+    ),
+    EventType.WORK_ASKED: _asked,
+    EventType.WORK_ANSWERED: _answered,
     EventType.WORK_FAILED: _work_failed,
+    EventType.WORK_RESUMED: _by_a_person("had the handler called again"),
+    EventType.WORK_LET_PASS: _by_a_person("let the work begin, whatever comes before it"),
     EventType.STAGED_REFUSED: _staged_refused,
     EventType.DOCUMENTS_ERASED: _erased,
 }

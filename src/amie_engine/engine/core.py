@@ -19,7 +19,9 @@ from amie_engine.engine.decision import OutcomeKind
 from amie_engine.engine.drafts import draft_for
 from amie_engine.engine.due import turn_of
 from amie_engine.engine.incoming import INFORM, Incoming, read_incoming
+from amie_engine.engine.leases import Leases
 from amie_engine.engine.listing import list_quarantine, list_transactions
+from amie_engine.engine.ordering import ORDER_RULES, OrderRule
 from amie_engine.engine.outbox import Outbox
 from amie_engine.engine.quarantine import find_item
 from amie_engine.engine.receiving import Receiver
@@ -64,6 +66,7 @@ class Engine:
             name of its own.
         acknowledge_inform: Whether to answer an inform of the hub's: ``never``, ``when_lingering`` (once, if
             the service still lists it minutes after it was settled) or ``always``.
+        order: In which order transactions are worked on; a site may leave rules out.
         clock: Gives the time, with zone; for tests.
         new_id: Gives ids for the log's streams; for tests.
 
@@ -79,6 +82,7 @@ class Engine:
         site: str,
         hub: str = "access",
         acknowledge_inform: str = "when_lingering",
+        order: Iterable[OrderRule] = ORDER_RULES,
         clock: Callable[[], datetime] = _now,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
@@ -98,10 +102,11 @@ class Engine:
             _ = self.log.log_id
         self.receiver = Receiver(site, new_id, clock, acknowledge_inform == "always")
         self._newest_packet: int | None = None
-        self._commands = Commands(self.receiver, clock)
-        self._staging = Staging(self.log, self._commands, new_id)
+        self.commands = Commands(self.receiver, clock)
+        self._staging = Staging(self.log, self.commands, new_id)
         self.outbox = Outbox(self)
-        self.work = WorkQueue(self)
+        self.leases = Leases(self.log, clock)
+        self.work = WorkQueue(self, order)
 
     def __enter__(self) -> Engine:
         return self
@@ -289,7 +294,7 @@ class Engine:
         if connection is not None:
             return self._staging.reply(connection, trans_rec_id, packet, actor=actor, work=work)
         return self._in_unit(
-            lambda unit: self._commands.reply(unit, trans_rec_id, packet, actor=actor, work=work)
+            lambda unit: self.commands.reply(unit, trans_rec_id, packet, actor=actor, work=work)
         )
 
     def start(
@@ -314,7 +319,7 @@ class Engine:
         if connection is not None:
             return self._staging.start(connection, packet, actor=actor)
         stream = self._new_id()
-        return self._in_unit(lambda unit: self._commands.start(unit, stream, packet, actor=actor))
+        return self._in_unit(lambda unit: self.commands.start(unit, stream, packet, actor=actor))
 
     def fail(
         self,
@@ -341,7 +346,7 @@ class Engine:
         """
         if connection is not None:
             return self._staging.fail(connection, trans_rec_id, reason, actor=actor)
-        return self._in_unit(lambda unit: self._commands.fail(unit, trans_rec_id, reason, actor=actor))
+        return self._in_unit(lambda unit: self.commands.fail(unit, trans_rec_id, reason, actor=actor))
 
     def confirm_deadline(self, trans_rec_id: int | str, *, actor: str) -> None:
         """Record that an operator takes a transaction whose deadline has passed for failed.
@@ -355,7 +360,7 @@ class Engine:
             TransactionClosed: It has ended already.
             ReplyNotDue: Its deadline has not passed, or it has none.
         """
-        self._in_unit(lambda unit: self._commands.confirm_deadline(unit, trans_rec_id, actor=actor))
+        self._in_unit(lambda unit: self.commands.confirm_deadline(unit, trans_rec_id, actor=actor))
 
     # What the log tells
 

@@ -12,11 +12,13 @@ from typing import Any
 
 from amie_engine.engine.incoming import INFORM, inform_move
 from amie_engine.engine.state import (
+    NEEDLESS,
     SET_FAILED,
     START,
     HeldPacket,
     OutboxEntry,
     PacketEntry,
+    Question,
     TransactionState,
     WorkItem,
 )
@@ -209,7 +211,16 @@ def _attempted(state: TransactionState, event: Event, facts: Mapping[str, Any]) 
 
 
 def _rejected(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
-    return {"outbox": _with_entry(state, facts["answers"], status="rejected", error_code=facts.get("code"))}
+    code = facts.get("code")
+    changes: Changes = {"outbox": _with_entry(state, facts["answers"], status="rejected", error_code=code)}
+    if code not in NEEDLESS and not state.is_final:  # the work behind it waits for a person
+        changes["work"] = tuple(
+            replace(item, status="parked", reason=f"rejected: {code}")
+            if item.packet_rec_id == facts["answers"]
+            else item
+            for item in state.work
+        )
+    return changes
 
 
 def _transaction_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
@@ -230,14 +241,52 @@ def _work_deferred(state: TransactionState, event: Event, facts: Mapping[str, An
 
 
 def _work_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    not_before = facts.get("not_before")
     return _with_item(
         state,
         event,
-        status="retrying",
+        status="parked" if not_before is None else "retrying",
         attempts=facts["attempt"],
-        not_before=facts.get("not_before"),
+        not_before=not_before,
         reason=facts["error"],
     )
+
+
+def _step_done(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    item = _item_of(state, event)
+    return _with_item(state, event, steps=(*item.steps, (facts["step"], event.version)))
+
+
+def _asked(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    item = _item_of(state, event)
+    question = Question(facts["question"], tuple(facts["choices"]), event.version)
+    return _with_item(
+        state, event, status="asking", questions=(*item.questions, question), not_before=None, reason=None
+    )
+
+
+def _answered(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    questions = tuple(
+        replace(question, answered_version=event.version, answer=facts.get("answer"))
+        if question.name == facts["question"]
+        else question
+        for question in _item_of(state, event).questions
+    )
+    return _with_item(state, event, status="ready", questions=questions)
+
+
+def _work_resumed(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    return _with_item(state, event, status="ready", attempts=0, not_before=None, reason=None)
+
+
+def _let_pass(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    return _with_item(state, event, may_pass=True)
+
+
+def _item_of(state: TransactionState, event: Event) -> WorkItem:
+    item = state.item(event.packet_rec_id or "")
+    assert item is not None  # noqa: S101 # the decision made it so
+    return item
 
 
 def _staged_refused(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
@@ -292,6 +341,11 @@ _CHANGES: dict[EventType, Callable[[TransactionState, Event, Mapping[str, Any]],
     EventType.FAILURE_DECIDED: _decided,
     EventType.TRANSACTION_FAILED: _transaction_failed,
     EventType.WORK_DEFERRED: _work_deferred,
+    EventType.WORK_STEP_DONE: _step_done,
+    EventType.WORK_ASKED: _asked,
+    EventType.WORK_ANSWERED: _answered,
     EventType.WORK_FAILED: _work_failed,
+    EventType.WORK_RESUMED: _work_resumed,
+    EventType.WORK_LET_PASS: _let_pass,
     EventType.STAGED_REFUSED: _staged_refused,
 }

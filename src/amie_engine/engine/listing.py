@@ -21,7 +21,8 @@ _TRANSACTIONS = (
     "  WHERE o.stream = t.stream AND o.status = 'rejected' AND t.state NOT IN ('completed', 'failed')"
     "  AND o.error_code NOT IN ('superseded', 'transaction-ended')),"
     " (SELECT min(w.reason) FROM amie_work w WHERE w.stream = t.stream"
-    "  AND (w.status = 'retrying' OR (w.status = 'waiting' AND w.reason LIKE 'no handler for %')))"
+    "  AND (w.status IN ('retrying', 'parked')"
+    "   OR (w.status = 'waiting' AND w.reason LIKE 'no handler for %')))"
     " FROM amie_transactions t WHERE t.hub = :hub AND t.site = :site"
     # What was held for a transaction that the site began has moved there.
     " AND (t.type IS NOT NULL OR t.held > 0 OR t.state <> 'start')"

@@ -53,6 +53,8 @@ _PUT_TRANSACTION = _upsert(
         "record_id",
         "held",
         "anomalies",
+        "first_packet",
+        "names",
     ),
 )
 _PUT_OUTBOX = _upsert(
@@ -74,7 +76,7 @@ _PUT_OUTBOX = _upsert(
 _PUT_WORK = _upsert(
     "amie_work",
     ("stream", "packet_rec_id"),
-    ("hub", "site", "packet_type", "status", "attempts", "not_before", "reason", "opened_at"),
+    ("hub", "site", "packet_type", "status", "attempts", "not_before", "reason", "may_pass", "opened_at"),
 )
 _PUT_QUARANTINE = Statement(
     "INSERT INTO amie_quarantine (stream, hub, site, content, content_size, code, reason, hint, trans_rec_id,"
@@ -126,6 +128,7 @@ def state_changes(before: TransactionState, after: TransactionState) -> Iterator
                 "attempts": item.attempts,
                 "not_before": item.not_before,
                 "reason": item.reason,
+                "may_pass": 1 if item.may_pass else 0,
                 "opened_at": item.opened_at,
             }
             yield _PUT_WORK, key | values
@@ -157,6 +160,8 @@ def _transaction_row(state: TransactionState) -> dict[str, Any]:
         "record_id": None if state.request is None else record_id_of(state.request.fields),
         "held": len(state.held),
         "anomalies": canonical_json(anomalies),
+        "first_packet": None if state.request is None else state.request.packet_rec_id,
+        "names": canonical_json(state.names()),
     }
 
 

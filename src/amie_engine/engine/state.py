@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from amie_engine.packet.naming import Kind, named
 from amie_engine.protocol import FINAL_STATES, Party, State, moves_from, step
 
 __all__ = [
+    "NEEDLESS",
     "SET_FAILED",
     "START",
     "HeldPacket",
     "OutboxEntry",
     "PacketEntry",
+    "Question",
     "TransactionState",
     "WorkItem",
     "record_id_of",
@@ -23,6 +26,8 @@ START = "start"
 """What the first packet of a transaction answers in the outbox."""
 SET_FAILED = "failed"
 """What the call that sets a transaction failed answers in the outbox."""
+NEEDLESS = ("superseded", "transaction-ended")
+"""The codes under which something leaves the outbox without anybody having refused it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +93,51 @@ class OutboxEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a handler has asked a person."""
+
+    name: str
+    choices: tuple[str, ...]
+    """What may be answered; empty where anything may."""
+    asked_version: int
+    """The version of the event whose document has the question's text."""
+    answered_version: int | None = None
+    answer: str | None = None
+    """The choice that was made; an answer in words of one's own is in the document of its event."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkItem:
     """What the site's own code has to do for one packet."""
 
     packet_rec_id: str
     packet_type: str
     status: str
-    """``ready``, ``waiting`` (the handler asked for it), ``retrying`` or ``done``."""
+    """``ready``, ``waiting`` (until a time, as the handler asked for), ``asking`` (a person), ``retrying``,
+    ``parked`` (until a person has it tried again) or ``done``."""
     opened_at: str
     attempts: int = 0
+    """How many calls of the handler have failed since a person last had it tried again."""
     not_before: str | None = None
     reason: str | None = None
+    steps: tuple[tuple[str, int], ...] = ()
+    """The steps that are done: the name of each, and the version of the event that has its result."""
+    questions: tuple[Question, ...] = ()
+    may_pass: bool = False
+    """A person lets it begin, whatever comes before it."""
+
+    def step(self, name: str) -> int | None:
+        """The version of the event that has the result of a step; None where it is not done."""
+        return next((version for done, version in self.steps if done == name), None)
+
+    def question(self, name: str) -> Question | None:
+        """What was asked under a name."""
+        return next((question for question in self.questions if question.name == name), None)
+
+    @property
+    def open_question(self) -> Question | None:
+        """What was asked last and is not answered."""
+        return next((q for q in reversed(self.questions) if q.answered_version is None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +219,22 @@ class TransactionState:
             if packet.fields.get(name) not in (None, ""):
                 return packet.fields[name]
         return None
+
+    def names(self) -> dict[str, list[str]]:
+        """Whom and what an open transaction's packets name, by kind (`Kind`): those that came, and those that
+        are decided. Of resources, those that it is on."""
+        if self.is_final:
+            return {}
+        found: dict[str, set[str]] = {}
+        fields = [*(packet.fields for packet in self.packets), *(entry.fields for entry in self.outbox)]
+        for each in fields:
+            for naming in named(each):
+                if naming.kind is not Kind.LOGIN and naming.kind is not Kind.RESOURCE:
+                    found.setdefault(naming.kind, set()).add(naming.name)
+        resources = self.fact("ResourceList")
+        if isinstance(resources, list):
+            found[Kind.RESOURCE] = {str(resource) for resource in resources}
+        return {kind: sorted(names) for kind, names in found.items()}
 
     def has_acknowledged(self) -> bool:
         """Whether the site has sent an inform, or is about to: then no inform of the hub's is answered."""

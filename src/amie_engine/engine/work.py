@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amie_engine.engine.drafts import draft_for, request_of
+from amie_engine.engine.leases import Lease
+from amie_engine.engine.ordering import Blocker, OpenTransaction, OrderRule, blockers
 from amie_engine.engine.record_id import waits_for_first_answer
-from amie_engine.engine.unit import UnitOfWork, View, in_unit, storable
-from amie_engine.log.database import Statement
-from amie_engine.log.events import EventType, NewEvent
-from amie_engine.log.store import format_time
+from amie_engine.engine.state import TransactionState, WorkItem
+from amie_engine.engine.unit import UnitOfWork, View, in_unit
+from amie_engine.engine.work_record import WorkRecord, decide_answer, decide_let_pass, decide_retry
+from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.events import NewEvent
 from amie_engine.packet.base import Packet
-from amie_engine.protocol import Party
+from amie_engine.packet.naming import Kind
 
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
@@ -23,15 +28,42 @@ __all__ = ["Assignment", "WorkQueue", "WorkRow"]
 
 _OPEN = Statement(
     "SELECT w.stream, w.packet_rec_id, w.packet_type, t.trans_rec_id, w.status, w.attempts, w.not_before,"
-    " w.reason FROM amie_work w JOIN amie_transactions t ON t.stream = w.stream"
+    " w.reason, w.may_pass, w.opened_at, t.deadline"
+    " FROM amie_work w JOIN amie_transactions t ON t.stream = w.stream"
     " WHERE w.hub = :hub AND w.site = :site AND w.status <> 'done'"
     " ORDER BY length(w.packet_rec_id), w.packet_rec_id"
 )
+_OPEN_TRANSACTIONS = Statement(
+    "SELECT stream, trans_rec_id, type, first_packet, turn, names FROM amie_transactions"
+    " WHERE hub = :hub AND site = :site AND state NOT IN ('completed', 'failed')"
+    " AND type IS NOT NULL AND first_packet IS NOT NULL"
+)
+_PERSONS_IN = (
+    "SELECT person_id, global_id, merged_into FROM amie_directory_persons WHERE hub = :hub AND site = :site"
+    " AND person_id IN (SELECT {value})"
+)
+_PERSONS_ON_SQLITE = Statement(_PERSONS_IN.format(value="value FROM json_each(:ids)"))
+_PERSONS_ON_POSTGRESQL = Statement(_PERSONS_IN.format(value="jsonb_array_elements_text(CAST(:ids AS jsonb))"))
+
+_WAITS_FOR_A_PERSON = ("asking", "parked")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkRow:
-    """One open item of work."""
+    """One open item of work.
+
+    Attributes:
+        status: ``ready``, ``waiting`` until a time, ``asking`` a person, ``retrying``, or ``parked`` until a
+            person has it tried again; also ``running``, while a worker has it, and ``blocked``, while another
+            transaction comes before it.
+        attempts: How many calls of its handler have failed.
+        not_before: When its handler is called next, where it waits or is tried again.
+        reason: Why it waits, or what was wrong.
+        may_pass: Whether a person lets it begin, whatever comes before it.
+        deadline: Until when the hub expects the answer.
+        blocked_by: What comes before it, where it is blocked.
+        lease: Who is at work on it, where it is running.
+    """
 
     stream: str
     packet_rec_id: str
@@ -41,9 +73,21 @@ class WorkRow:
     attempts: int
     not_before: datetime | None
     reason: str | None
+    may_pass: bool
+    opened_at: datetime
+    deadline: datetime | None
+    blocked_by: Blocker | None = None
+    lease: Lease | None = None
+
+    @property
+    def waits_for_a_person(self) -> bool:
+        """Whether nothing goes on with it until a person does something."""
+        return self.status in _WAITS_FOR_A_PERSON
 
     def may_begin(self, now: datetime) -> bool:
         """Whether the item may be worked on now."""
+        if self.status in (*_WAITS_FOR_A_PERSON, "running", "blocked"):
+            return False
         return self.not_before is None or self.not_before <= now
 
 
@@ -52,62 +96,68 @@ class Assignment:
     """An item of work, ready for a handler.
 
     Attributes:
+        lease: The worker's right to be the only one at work on it.
         request: The packet that waits for the site.
         reply: The draft of its reply.
         first: The packet that began the transaction; a data packet does not name the resource, this does.
         key: Stable for this packet, whatever crashes: an idempotency key for the site's back end.
+        item: What was done and asked before, and how many calls of the handler have failed.
         anomalies: What is odd about the transaction.
     """
 
-    row: WorkRow
+    lease: Lease
     request: Packet
     reply: Packet
     first: Packet
     key: str
+    item: WorkItem
     anomalies: tuple[str, ...]
 
 
 class WorkQueue:
-    """The open work of an engine, oldest packet first."""
+    """The open work of an engine, oldest packet first.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: The engine.
+        rules: In which order transactions are worked on.
+    """
+
+    def __init__(self, engine: Engine, rules: Iterable[OrderRule]) -> None:
         self._engine = engine
+        self.rules = tuple(rules)
+        self.record = WorkRecord(engine)
 
     def open(self) -> list[WorkRow]:
         """Return every item that is not done, also those that wait."""
-        log = self._engine.log
+        log, now = self._engine.log, self._engine.now()
         with self._engine.view() as view:
-            rows = view.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})
-        return [
-            WorkRow(
-                stream=row[0],
-                packet_rec_id=row[1],
-                packet_type=row[2],
-                trans_rec_id=row[3],
-                status=row[4],
-                attempts=row[5],
-                not_before=None if row[6] is None else datetime.fromisoformat(row[6]),
-                reason=row[7],
-            )
-            for row in rows
-        ]
+            rows = [_row(*row) for row in view.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})]
+            if not rows:
+                return []
+            leases = self._engine.leases.all(view.cursor)
+            waiting = blockers(self._open_transactions(view.cursor), self.rules)
+        return [self._as_it_stands(row, leases, waiting, now) for row in rows]
 
     def ready(self) -> list[WorkRow]:
-        """Return the items that may be worked on now."""
+        """Return the items that may be worked on now, by one worker or by several at once."""
         now = self._engine.now()
         return [row for row in self.open() if row.may_begin(now)]
 
-    def begin(self, row: WorkRow) -> Assignment | None:
+    def take(self, row: WorkRow, *, lasts: timedelta) -> Lease | None:
+        """Take the lease of an item; None where another worker was faster, or it is done."""
+        return self._engine.leases.take(row.stream, row.packet_rec_id, lasts=lasts)
+
+    def begin(self, lease: Lease) -> Assignment | None:
         """Return what a handler needs for an item; None where it has to wait, or is done.
 
         It waits where the answer to an earlier request with the same RecordID has to come first, and where a
         packet of the hub's is held that follows the site's answer, while something of the transaction is in
         quarantine: that may be the answer, sent by another tool of the site.
         """
-
-        def begin(view: View) -> Assignment | None:
-            state = view.state(row.stream)
-            item = state.item(row.packet_rec_id)
+        with self._engine.log.read() as reader:
+            view = View(reader)
+            state = view.state(lease.stream)
+            item = state.item(lease.packet_rec_id)
             drafted = draft_for(view, state, self._engine.now())
             if item is None or item.status == "done" or drafted is None or state.request is None:
                 return None
@@ -116,58 +166,139 @@ class WorkQueue:
             if waits_for_first_answer(view, state) is not None:
                 return None
             request, reply = drafted
-            key = f"{state.hub}/{state.site}/{row.packet_rec_id}"
+            key = f"{state.hub}/{state.site}/{lease.packet_rec_id}"
             first = request_of(view, state, state.request)
-            return Assignment(row, request, reply, first, key, state.anomalies)
+            return Assignment(lease, request, reply, first, key, item, state.anomalies)
 
-        with self._engine.log.read() as reader:
-            return begin(View(reader))
-
-    def defer(self, row: WorkRow, *, until: datetime | None, reason: str, actor: str) -> None:
-        """Record that the handler wants to be called again, not before a time."""
-        facts = {"reason": storable(reason), "not_before": None if until is None else format_time(until)}
-        self._note(row, EventType.WORK_DEFERRED, facts, actor=actor)
-
-    def failed(
-        self, row: WorkRow, error: BaseException, *, retry_at: datetime, details: str, actor: str
+    def answer(
+        self, trans_rec_id: int | str, answer: str, *, question: str | None = None, actor: str
     ) -> None:
-        """Record that the handler raised; it is called again from a time on.
+        """Answer what the handler of a transaction has asked with ``work.ask``; it is called again.
 
         Args:
-            error: What it raised: its class goes into the facts.
-            details: The traceback, for the operator; kept with the documents, since it may quote the packet.
-        """
-        facts = {
-            "error": type(error).__name__,
-            "attempt": row.attempts + 1,
-            "not_before": format_time(retry_at),
-        }
-        self._note(row, EventType.WORK_FAILED, facts, {"details": details}, actor=actor)
+            trans_rec_id: The transaction's record id at the service.
+            answer: The answer: one of the choices, where it has some.
+            question: The question's name; None for the one that is asked.
+            actor: Who answers, for the record; no personal data.
 
-    def _note(
+        Raises:
+            TransactionNotFound: The log has no such transaction.
+            WorkNotFound: Nothing of that name is asked in it.
+            AnswerInvalid: It is none of the choices, or empty.
+        """
+        self._decide(trans_rec_id, partial(decide_answer, answer=answer, question=question, actor=actor))
+
+    def retry(self, trans_rec_id: int | str, *, actor: str, reason: str = "") -> None:
+        """Have the handler of a transaction called again at once: what was parked goes on.
+
+        Args:
+            trans_rec_id: The transaction's record id at the service.
+            actor: Who has it called, for the record; no personal data.
+            reason: Why, for the record; no personal data.
+
+        Raises:
+            TransactionNotFound: The log has no such transaction.
+            WorkNotFound: Nothing in it waits to be tried again.
+        """
+        self._decide(trans_rec_id, partial(decide_retry, actor=actor, reason=reason))
+
+    def let_pass(self, trans_rec_id: int | str, *, actor: str, reason: str = "") -> None:
+        """Let the work on a transaction begin, whatever comes before it (`ORDER_RULES`).
+
+        Args:
+            trans_rec_id: The transaction's record id at the service.
+            actor: Who lets it pass, for the record; no personal data.
+            reason: Why, for the record; no personal data.
+
+        Raises:
+            TransactionNotFound: The log has no such transaction.
+            WorkNotFound: Nothing in it waits for others.
+        """
+        self._decide(trans_rec_id, partial(decide_let_pass, actor=actor, reason=reason))
+
+    def _decide(self, trans_rec_id: int | str, decide: Callable[[TransactionState], NewEvent]) -> None:
+        def carry_out(unit: UnitOfWork) -> None:
+            state = unit.require(trans_rec_id)
+            unit.append(state, [decide(state)])
+
+        in_unit(self._engine.log, carry_out)
+
+    def document(self, lease: Lease, version: int) -> Any:
+        """Return the document of one of the events about an item: a step's result, a question, an answer."""
+        with self._engine.log.read() as reader:
+            return reader.document(lease.stream, version)
+
+    def _open_transactions(self, cursor: Cursor) -> list[OpenTransaction]:
+        values = {"hub": self._engine.hub, "site": self._engine.site}
+        rows = cursor.all(_OPEN_TRANSACTIONS, values)
+        names = [{kind: frozenset(found) for kind, found in json.loads(row[5]).items()} for row in rows]
+        ids = sorted({name for each in names for name in each.get(Kind.LOCAL_ID, ())})
+        statement = _PERSONS_ON_POSTGRESQL if cursor.is_postgresql else _PERSONS_ON_SQLITE
+        known = cursor.all(statement, values | {"ids": json.dumps(ids)}) if ids else []
+        persons = {row[0]: row[1:] for row in known}
+        return [
+            OpenTransaction(
+                stream=row[0],
+                trans_rec_id=row[1],
+                type=row[2],
+                first_packet=int(row[3]),
+                is_sites_turn=row[4] == "site",
+                names=_with_all_names(named, persons),
+            )
+            for row, named in zip(rows, names, strict=True)
+        ]
+
+    def _as_it_stands(
         self,
         row: WorkRow,
-        event_type: EventType,
-        facts: Mapping[str, Any],
-        document: Any = None,
-        *,
-        actor: str,
-    ) -> None:
-        def note(unit: UnitOfWork) -> None:
-            state = unit.state(row.stream)
-            item = state.item(row.packet_rec_id)
-            if item is None or item.status == "done":
-                return  # the transaction has moved on while the handler was at work
-            event = NewEvent(
-                event_type,
-                trans_rec_id=state.trans_rec_id,
-                packet_rec_id=row.packet_rec_id,
-                packet_type=row.packet_type,
-                sender=Party.SITE,
-                actor=actor,
-                facts=facts,
-                document=document,
-            )
-            unit.append(state, [event])
+        leases: Mapping[tuple[str, str], Lease],
+        waiting: Mapping[str, Blocker],
+        now: datetime,
+    ) -> WorkRow:
+        if row.waits_for_a_person:
+            return row
+        lease = leases.get((row.stream, row.packet_rec_id))
+        if lease is not None and not lease.is_over(now):
+            return replace(row, status="running", lease=lease)
+        blocker = None if row.may_pass else waiting.get(row.stream)
+        return row if blocker is None else replace(row, status="blocked", blocked_by=blocker)
 
-        in_unit(self._engine.log, note)
+
+def _row(
+    stream: str,
+    packet_rec_id: str,
+    packet_type: str,
+    trans_rec_id: str,
+    status: str,
+    attempts: int,
+    not_before: str | None,
+    reason: str | None,
+    may_pass: int,
+    opened_at: str,
+    deadline: str | None,
+) -> WorkRow:
+    return WorkRow(
+        stream,
+        packet_rec_id,
+        packet_type,
+        trans_rec_id,
+        status,
+        attempts,
+        None if not_before is None else datetime.fromisoformat(not_before),
+        reason,
+        may_pass == 1,
+        datetime.fromisoformat(opened_at),
+        None if deadline is None else datetime.fromisoformat(deadline),
+    )
+
+
+def _with_all_names(
+    named: Mapping[str, frozenset[str]], persons: Mapping[str, tuple[str | None, str | None]]
+) -> dict[str, frozenset[str]]:
+    """What a transaction names, its persons also by what the directory knows them as besides."""
+    local, worldwide = set(named.get(Kind.LOCAL_ID, ())), set(named.get(Kind.GLOBAL_ID, ()))
+    for name in tuple(local):
+        global_id, merged_into = persons.get(name, (None, None))
+        worldwide |= {global_id} if global_id else set()
+        local |= {merged_into} if merged_into else set()
+    return {**named, Kind.LOCAL_ID: frozenset(local), Kind.GLOBAL_ID: frozenset(worldwide)}

@@ -101,6 +101,22 @@ staged = Table(
 )
 """What a site staged in a transaction of its own, until it is carried out; mostly empty."""
 
+leases = Table(
+    "amie_leases",
+    metadata,
+    Column("stream", Text, nullable=False),
+    Column("packet_rec_id", Text, nullable=False),
+    Column("hub", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("taken_at", Text, nullable=False),
+    Column("expires_at", Text, nullable=False),
+    PrimaryKeyConstraint("stream", "packet_rec_id", name="amie_leases_pkey"),
+)
+"""Who is at work on what, and until when it is theirs alone. No event tells of it, and nothing derives from
+it; mostly empty."""
+
 transactions = Table(
     "amie_transactions",
     metadata,
@@ -125,6 +141,8 @@ transactions = Table(
     Column("record_id", Text),
     Column("held", Integer, nullable=False),
     Column("anomalies", Text, nullable=False),
+    Column("first_packet", Text),
+    Column("names", Text, nullable=False),
     UniqueConstraint("hub", "site", "trans_rec_id", name="amie_transactions_wire_id"),
 )
 _partial(
@@ -169,6 +187,7 @@ work = Table(
     Column("attempts", Integer, nullable=False),
     Column("not_before", Text),
     Column("reason", Text),
+    Column("may_pass", Integer, nullable=False),
     Column("opened_at", Text, nullable=False),
     PrimaryKeyConstraint("stream", "packet_rec_id", name="amie_work_pkey"),
 )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
+from amie_engine.engine.leases import LEASE_TIME
 from amie_engine.errors import HandlerInvalid
 from amie_engine.packet.base import Packet
 from amie_engine.protocol import TRANSACTION_TYPES, Move, Party
+from amie_engine.site.retrying import RetryPolicy
 from amie_engine.site.work import Work
 
 __all__ = ["HANDLED_TYPES", "Handler", "Site", "handler_name"]
@@ -36,6 +39,9 @@ class Site:
 
     Args:
         name: The site's AMIE name.
+        retry: How often and when a handler that raised is called again.
+        lease: How long a handler may take from one sign of life to the next: a step that is done is one, and
+            ``work.alive()``. Whoever takes longer is taken for dead, and another worker begins anew.
 
     A data packet without a handler of its own is answered with a success inform: its DNs are then the site's
     to fetch from the log, if it wants them.
@@ -48,8 +54,12 @@ class Site:
         ...     return work.reply
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, retry: RetryPolicy | None = None, lease: timedelta = LEASE_TIME) -> None:
+        if lease <= timedelta():
+            raise HandlerInvalid("A site's lease is no time at all.", hint="Give it minutes.")
         self.name = name
+        self.retry = retry or RetryPolicy()
+        self.lease = lease
         self._handlers: dict[str, Handler] = {}
 
     def __repr__(self) -> str:

@@ -8,22 +8,22 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from amie_engine.engine import Engine
+from amie_engine.engine.leases import Lease
 from amie_engine.engine.work import Assignment, WorkRow
-from amie_engine.errors import EngineError, HandlerReturnedNothing, LogError, SiteError
+from amie_engine.errors import EngineError, HandlerReturnedNothing, LeaseLost, LogError, SiteError
 from amie_engine.packet.base import Packet
 from amie_engine.site.handlers import Handler, Site, handler_name
-from amie_engine.site.work import Deferral, Work
+from amie_engine.site.work import Asking, Deferral, Work
 
 __all__ = ["Worked", "Worker"]
 
 logger = logging.getLogger("amie_engine.site")
-
-_FIRST_RETRY = timedelta(seconds=30)
-_LAST_RETRY = timedelta(hours=1)
 
 
 class Worked(StrEnum):
@@ -31,13 +31,50 @@ class Worked(StrEnum):
 
     REPLIED = "replied"
     DEFERRED = "deferred"
+    ASKED = "asked"
     FAILED = "failed"
+    PARKED = "parked"
     NOT_YET = "not_yet"
+
+
+@dataclass(frozen=True, slots=True)
+class _LogMemory:
+    """What a handler's earlier calls have left in the log."""
+
+    engine: Engine
+    assignment: Assignment
+    actor: str
+
+    def result(self, name: str) -> tuple[Any] | None:
+        version = self.assignment.item.step(name)
+        if version is None:
+            return None
+        return ((self.engine.work.document(self.assignment.lease, version) or {}).get("result"),)
+
+    def remember(self, name: str, result: Any, milliseconds: int) -> Any:
+        return self.engine.work.record.step(
+            self.assignment.lease, name, result, milliseconds=milliseconds, actor=self.actor
+        )
+
+    def answer(self, name: str) -> str | None:
+        question = self.assignment.item.question(name)
+        if question is None or question.answered_version is None:
+            return None
+        if question.answer is not None:
+            return question.answer
+        document = self.engine.work.document(self.assignment.lease, question.answered_version)
+        return str(document["answer"])
+
+    def alive(self) -> None:
+        self.engine.leases.renew(self.assignment.lease)
 
 
 class Worker:
     """Calls a site's handlers. An exception in one never stops the others: it is recorded, and the handler is
-    called again later, at growing intervals.
+    called again later, at growing intervals, until a person has to look.
+
+    Several workers, in threads or on hosts, may share a log: whoever takes an item's lease is the only one at
+    work on it.
 
     Args:
         engine: Whose work it does.
@@ -76,97 +113,148 @@ class Worker:
         return counts
 
     def work_on(self, row: WorkRow) -> Worked:
-        """Work on one item.
+        """Work on one item, unless another worker is faster.
 
         Raises:
             LogError: The database can't be used.
         """
         handler = self._site.handler_for(row.packet_type)
-        if handler is None:
-            return self._without_handler(row)
+        reason = f"no handler for {row.packet_type} is registered"
+        if handler is None and row.status == "waiting" and row.reason == reason:
+            return Worked.DEFERRED
+        lease = self._engine.work.take(row, lasts=self._site.lease)
+        if lease is None:
+            return Worked.NOT_YET
         try:
-            assignment = self._engine.work.begin(row)
+            if handler is None:
+                logger.warning("%s waits: %s.", _shown(row), reason)
+                return self._defer(row, lease, Deferral(None, reason), "worker")
+            if lease.taken_over_from is not None and self._is_parked_after(lease, row):
+                return Worked.PARKED
+            return self._work_under(lease, handler, row)
+        finally:
+            with suppress(LogError):
+                self._engine.leases.give_back(lease)
+
+    def _is_parked_after(self, lease: Lease, row: WorkRow) -> bool:
+        """Put on record that whoever was at work before is gone; tell whether that was once too often."""
+        logger.warning("%s is taken over from %s, which did not end it.", _shown(row), lease.taken_over_from)
+        return self._engine.work.record.abandoned(lease, is_last=self._site.retry.is_last)
+
+    def _work_under(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked:
+        name = handler_name(handler)
+        attempt = 1
+        try:
+            assignment = self._engine.work.begin(lease)
             if assignment is None:
                 return Worked.NOT_YET
+            attempt = assignment.item.attempts + 1
             return self._call(handler, row, assignment)
+        except Asking as asking:
+            self._engine.work.record.asked(
+                lease, asking.name, asking.question, asking.choices, actor=f"handler {name}"
+            )
+            return Worked.ASKED
         except LogError:
             raise  # the database is in trouble, not the handler: the loop waits and tries again
+        except LeaseLost as error:
+            logger.warning("%s: %s", _shown(row), error.message)
+            return Worked.NOT_YET
         except Exception as error:  # noqa: BLE001 # a handler may raise anything, and none may stop the others
-            return self._failed(row, error, handler_name(handler))
+            return self._failed(lease, row, attempt, error, name)
 
     def _call(self, handler: Handler, row: WorkRow, assignment: Assignment) -> Worked:
+        name = handler_name(handler)
         work = Work(
             key=assignment.key,
             reply=assignment.reply,
             request=assignment.first,
-            trans_rec_id=row.trans_rec_id,
-            attempt=row.attempts + 1,
-            anomalies=assignment.anomalies,
             packet=assignment.request,
+            trans_rec_id=row.trans_rec_id,
+            attempt=assignment.item.attempts + 1,
+            anomalies=assignment.anomalies,
+            memory=_LogMemory(self._engine, assignment, f"handler {name}"),
+            stopwatch=self._stopwatch,
         )
-        name = handler_name(handler)
         began = self._stopwatch()
         answer = handler(assignment.request, work)
         milliseconds = round((self._stopwatch() - began) * 1000)
         if isinstance(answer, Deferral):
-            return self._defer(row, answer, f"handler {name}")
+            return self._defer(row, assignment.lease, answer, f"handler {name}")
         if not isinstance(answer, Packet):
             raise HandlerReturnedNothing(
                 f"The handler {name} returned {type(answer).__name__} for packet {row.packet_rec_id}."
             )
-        done = {"handler": name, "milliseconds": milliseconds, "attempt": row.attempts + 1}
-        self._engine.reply(row.stream, answer, actor=f"handler {name}", work=done)
+        done = {"handler": name, "milliseconds": milliseconds, "attempt": work.attempt}
+        self._engine.work.record.replied(assignment.lease, answer, work=done, actor=f"handler {name}")
         return Worked.REPLIED
 
-    def _defer(self, row: WorkRow, deferral: Deferral, actor: str) -> Worked:
+    def _defer(self, row: WorkRow, lease: Lease, deferral: Deferral, actor: str) -> Worked:
         """Record that an item waits; once, where it waits from round to round for the same reason."""
         on_record = row.status == "waiting" and row.not_before is None and row.reason == deferral.reason
         if deferral.until is not None or not on_record:
-            self._engine.work.defer(row, until=deferral.until, reason=deferral.reason, actor=actor)
+            self._engine.work.record.deferred(
+                lease, until=deferral.until, reason=deferral.reason, actor=actor
+            )
         return Worked.DEFERRED
 
-    def _without_handler(self, row: WorkRow) -> Worked:
-        """The item waits for a handler: from the round on in which there is one, it is called."""
-        reason = f"no handler for {row.packet_type} is registered"
-        if row.reason != reason:
-            logger.warning(
-                "Packet %s of transaction %s waits: %s.", row.packet_rec_id, row.trans_rec_id, reason
-            )
-        return self._defer(row, Deferral(None, reason), "worker")
-
-    def _failed(self, row: WorkRow, error: Exception, handler: str) -> Worked:
-        if self._has_moved_on(row):
-            logger.info(
-                "The handler %s worked on packet %s of transaction %s, which was answered meanwhile.",
-                handler,
-                row.packet_rec_id,
-                row.trans_rec_id,
-            )
+    def _failed(self, lease: Lease, row: WorkRow, attempt: int, error: Exception, handler: str) -> Worked:
+        if self._has_moved_on(lease):
+            logger.info("The handler %s worked on %s, which was answered meanwhile.", handler, _shown(row))
             return Worked.NOT_YET
-        pause = min(_FIRST_RETRY * 2 ** min(row.attempts, 20), _LAST_RETRY)
-        retry_at = self._engine.now() + pause * (0.5 + self._jitter() / 2)
-        logger.warning(
-            "The handler %s raised %s for packet %s of transaction %s (attempt %d); called again at %s.%s",
-            handler,
-            type(error).__name__,
-            row.packet_rec_id,
-            row.trans_rec_id,
-            row.attempts + 1,
-            f"{retry_at:%Y-%m-%d %H:%M:%S %Z}",
-            _explanation(error),
-        )
+        policy = self._site.retry
+        told = (handler, type(error).__name__, _shown(row), attempt)
+        if policy.is_last(attempt) and policy.failure is not None and self._fail(lease, policy.failure, told):
+            return Worked.REPLIED
+        retry_at = None
+        if policy.is_last(attempt):
+            logger.error(
+                "The handler %s raised %s for %s (attempt %d); a person has to look now.%s",
+                *told,
+                _explanation(error),
+            )
+        else:
+            retry_at = self._engine.now() + policy.pause_after(attempt, self._jitter())
+            logger.warning(
+                "The handler %s raised %s for %s (attempt %d); called again at %s.%s",
+                *told,
+                f"{retry_at:%Y-%m-%d %H:%M:%S %Z}",
+                _explanation(error),
+            )
         details = "".join(traceback.format_exception(error))
-        self._engine.work.failed(row, error, retry_at=retry_at, details=details, actor=f"handler {handler}")
-        return Worked.FAILED
+        self._engine.work.record.failed(
+            lease,
+            type(error).__name__,
+            attempt,
+            retry_at=retry_at,
+            details=details,
+            actor=f"handler {handler}",
+        )
+        return Worked.PARKED if retry_at is None else Worked.FAILED
 
-    def _has_moved_on(self, row: WorkRow) -> bool:
-        """Whether the packet was answered while its handler was at work: by another process, or by hand."""
+    def _fail(self, lease: Lease, message: str, told: tuple[Any, ...]) -> bool:
+        """Fail the transaction, as the site's policy says; tell whether that could be decided."""
+        assignment = self._engine.work.begin(lease)
+        if assignment is None:
+            return False
+        logger.error("The handler %s raised %s for %s (attempt %d); it is failed.", *told)
+        done = {"handler": told[0], "attempt": told[3]}
+        inform = assignment.request.reply_with_failure(message=message)
+        self._engine.work.record.replied(lease, inform, work=done, actor="retry policy")
+        return True
+
+    def _has_moved_on(self, lease: Lease) -> bool:
+        """Whether the packet was answered while its handler was at work: by another tool, or by hand."""
         try:
-            return self._engine.work.begin(row) is None
+            return self._engine.work.begin(lease) is None
         except LogError:
             raise
         except Exception:  # noqa: BLE001 # what can't even begin has not moved on: its failure is recorded
             return False
+
+
+def _shown(row: WorkRow) -> str:
+    return f"packet {row.packet_rec_id} of transaction {row.trans_rec_id}"
 
 
 def _explanation(error: Exception) -> str:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any, cast
 
 from amie_engine.engine import Engine
+from amie_engine.engine.leases import Lease
+from amie_engine.engine.work import WorkRow
 from amie_engine.packet import NotifyUserModify, Packet
 from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.testing import Clock
@@ -154,12 +156,26 @@ def _odd_packets(engine: Engine, clock: Clock) -> None:
     clock.forward(minutes=1)
 
 
+def _leased(engine: Engine, row: WorkRow) -> Lease:
+    lease = engine.work.take(row, lasts=timedelta(minutes=1))
+    assert lease is not None
+    return lease
+
+
 def _refused_reply(engine: Engine, clock: Clock) -> None:
     """The handler waits, then fails; its reply is refused, and the next one arrives without an answer."""
     [row] = [row for row in engine.work.open() if row.trans_rec_id == "1003"]
-    engine.work.defer(row, until=clock() + timedelta(hours=1), reason="maintenance", actor="handler")
-    later = clock() + timedelta(hours=2)
-    engine.work.failed(row, RuntimeError("no"), retry_at=later, details="no", actor="handler")
+    lease = _leased(engine, row)
+    engine.work.record.step(lease, "create the group", {"gid": 7}, milliseconds=3, actor="handler")
+    engine.work.record.asked(lease, "quota", "Which quota?", ["small", "large"], actor="handler")
+    engine.work.answer(1003, "small", actor="operator")
+    later = clock() + timedelta(hours=1)
+    engine.work.record.deferred(_leased(engine, row), until=later, reason="maintenance", actor="handler")
+    engine.work.retry(1003, actor="operator")
+    engine.work.let_pass(1003, actor="operator")
+    engine.work.record.failed(
+        _leased(engine, row), "RuntimeError", 1, retry_at=later, details="no", actor="handler"
+    )
     answer(engine, 1003, ProjectID="project-3", **_PROJECT)
     [outgoing] = engine.outbox.open()
     engine.outbox.attempt(outgoing)

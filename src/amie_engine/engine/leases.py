@@ -1,0 +1,248 @@
+"""Leases: who is at work on what, so that no two workers are, in threads or on hosts of one log.
+
+A lease ends when its work does, when its time is up, or when the process that holds it is known to be gone:
+on the same host that is known at once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from secrets import token_hex
+
+from amie_engine.engine.unit import UnitOfWork
+from amie_engine.errors import LeaseLost
+from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.store import EventLog, format_time
+
+__all__ = ["LEASE_TIME", "Lease", "Leases", "check_lease", "drop_lease", "renew_lease", "this_process"]
+
+LEASE_TIME = timedelta(minutes=15)
+"""How long a handler may take from one sign of life to the next, unless a site says otherwise."""
+
+# On PostgreSQL, whoever appends to the transaction just now, or takes the same item, holds the row: another
+# item is found faster than waiting for them.
+_MAY_BEGIN = Statement(
+    "SELECT 1 FROM amie_work WHERE stream = :stream AND packet_rec_id = :packet_rec_id"
+    " AND status IN ('ready', 'waiting', 'retrying') AND (not_before IS NULL OR not_before <= :taken_at)"
+)
+_MAY_BEGIN_LOCKED = Statement(f"{_MAY_BEGIN.sql} FOR UPDATE SKIP LOCKED")
+_HELD = Statement(
+    "SELECT holder, expires_at, token FROM amie_leases"
+    " WHERE stream = :stream AND packet_rec_id = :packet_rec_id"
+)
+_TAKE = Statement(
+    "INSERT INTO amie_leases (stream, packet_rec_id, hub, site, holder, token, taken_at, expires_at)"
+    " VALUES (:stream, :packet_rec_id, :hub, :site, :holder, :token, :taken_at, :expires_at)"
+    " ON CONFLICT (stream, packet_rec_id) DO UPDATE SET holder = excluded.holder, token = excluded.token,"
+    " taken_at = excluded.taken_at, expires_at = excluded.expires_at"
+)
+_TOKEN = Statement("SELECT token FROM amie_leases WHERE stream = :stream AND packet_rec_id = :packet_rec_id")
+_TOKEN_LOCKED = Statement(f"{_TOKEN.sql} FOR UPDATE")
+_RENEW = Statement(
+    "UPDATE amie_leases SET expires_at = :expires_at"
+    " WHERE stream = :stream AND packet_rec_id = :packet_rec_id AND token = :token"
+)
+_DROP = Statement(
+    "DELETE FROM amie_leases WHERE stream = :stream AND packet_rec_id = :packet_rec_id AND token = :token"
+)
+_at_work: set[str] = set()
+"""The tokens of the leases under which something goes on in this process."""
+
+_ALL = Statement(
+    "SELECT stream, packet_rec_id, holder, token, taken_at, expires_at FROM amie_leases"
+    " WHERE hub = :hub AND site = :site"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to be the only one at work on something.
+
+    Attributes:
+        stream: The transaction.
+        packet_rec_id: The packet that waits for the site in it.
+        holder: The process that has it, as the operator sees it.
+        token: What tells this lease from every other.
+        taken_at: Since when.
+        expires_at: Until when, unless it is renewed.
+        taken_over_from: The holder before, which did not end its work.
+    """
+
+    stream: str
+    packet_rec_id: str
+    holder: str
+    token: str
+    taken_at: datetime
+    expires_at: datetime
+    taken_over_from: str | None = None
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long it is held from one sign of life to the next."""
+        return self.expires_at - self.taken_at
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether somebody else may take it: its time is up, or the process on this host is gone."""
+        return self.expires_at <= now or _is_gone(self.holder, self.token)
+
+
+class Leases:
+    """The leases of one site.
+
+    Args:
+        log: Its log.
+        now: Gives the time, with zone.
+    """
+
+    def __init__(self, log: EventLog, now: Callable[[], datetime]) -> None:
+        self._log = log
+        self._now = now
+
+    def all(self, cursor: Cursor) -> dict[tuple[str, str], Lease]:
+        """Return every lease, by transaction and packet."""
+        rows = cursor.all(_ALL, {"hub": self._log.hub, "site": self._log.site})
+        return {(row[0], row[1]): _lease(*row) for row in rows}
+
+    def take(self, stream: str, packet_rec_id: str, *, lasts: timedelta) -> Lease | None:
+        """Take the lease of an item of work, or return None: somebody has it, or nothing is to be done now.
+
+        It is a short transaction of its own, which does not touch the log.
+
+        Raises:
+            LogError: The database can't be used.
+        """
+        now = self._now()
+        key = {"stream": stream, "packet_rec_id": packet_rec_id}
+        with self._log.database.write() as cursor:
+            may_begin = _MAY_BEGIN_LOCKED if cursor.is_postgresql else _MAY_BEGIN
+            if cursor.one(may_begin, key | {"taken_at": format_time(now)}) is None:
+                return None
+            held = cursor.one(_HELD, key)
+            before = None if held is None else held[0]
+            if held is not None and datetime.fromisoformat(held[1]) > now and not _is_gone(held[0], held[2]):
+                return None
+            lease = Lease(stream, packet_rec_id, this_process(), token_hex(8), now, now + lasts, before)
+            values = {
+                "hub": self._log.hub,
+                "site": self._log.site,
+                "holder": lease.holder,
+                "token": lease.token,
+                "taken_at": format_time(lease.taken_at),
+                "expires_at": format_time(lease.expires_at),
+            }
+            _at_work.add(lease.token)  # before the commit: from then on everybody can see it
+            cursor.run(_TAKE, key | values)
+        return lease
+
+    def renew(self, lease: Lease) -> None:
+        """Make a lease last from now on.
+
+        Raises:
+            LeaseLost: Somebody else has it by now.
+        """
+        with self._log.database.write() as cursor:
+            renew_lease(cursor, lease, self._now())
+
+    def give_back(self, lease: Lease) -> None:
+        """End a lease, if it has not ended yet: what was to be said under it is on record.
+
+        Where the database can't be used just now, it ends all the same for this process.
+        """
+        try:
+            with self._log.database.write() as cursor:
+                cursor.run(_DROP, _key(lease))
+        finally:
+            _at_work.discard(lease.token)
+
+
+def check_lease(unit: UnitOfWork, lease: Lease) -> None:
+    """Make sure, in a unit of work, that a lease is still held; nobody can take it before the commit.
+
+    Raises:
+        LeaseLost: Somebody else has it by now, or had it and has done the work.
+    """
+    statement = _TOKEN_LOCKED if unit.cursor.is_postgresql else _TOKEN
+    row = unit.cursor.one(statement, {"stream": lease.stream, "packet_rec_id": lease.packet_rec_id})
+    if row is None or row[0] != lease.token:
+        raise _lost(lease)
+
+
+def renew_lease(cursor: Cursor, lease: Lease, now: datetime) -> None:
+    """Make a lease last from now on, in a transaction that the caller commits.
+
+    Raises:
+        LeaseLost: Somebody else has it by now.
+    """
+    if cursor.run(_RENEW, _key(lease) | {"expires_at": format_time(now + lease.lasts)}) == 0:
+        raise _lost(lease)
+
+
+def drop_lease(unit: UnitOfWork, lease: Lease) -> None:
+    """End a lease, in the unit of work that puts on record what was done under it."""
+    unit.cursor.run(_DROP, _key(lease))
+
+
+def this_process() -> str:
+    """Return the name under which this process takes leases: host, process, and since when it runs."""
+    return _own_name(os.getpid())
+
+
+@cache
+def _own_name(number: int) -> str:  # of each number once: a process may fork
+    return _name_of(number) or f"{socket.gethostname()}:{number}"
+
+
+def _is_gone(holder: str, token: str) -> bool:
+    """Whether a holder is known to be at work no more: this process, which knows, or one of this host that
+    runs no longer, or whose number another one has by now. Of another host's, or where the system does not
+    tell, that is never known."""
+    if holder == this_process():
+        return token not in _at_work
+    place, _, rest = holder.rpartition(":")
+    host, _, number = place.rpartition(":")
+    if not rest or host != _host() or not number.isdigit():
+        return False
+    return _name_of(int(number)) != holder
+
+
+def _name_of(number: int) -> str | None:
+    """The name of a process of this host; None where there is none, or the system does not tell."""
+    try:
+        told = Path(f"/proc/{number}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    state, *_, started = told.rpartition(")")[2].split()[:20]
+    return None if state in "ZX" else f"{_host()}:{number}:{started}"
+
+
+@cache
+def _host() -> str:
+    """The host, and the namespace in which its processes are numbered: a container has its own."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+    except OSError:
+        return socket.gethostname()
+    return f"{socket.gethostname()}/{boot}/{namespace}"
+
+
+def _key(lease: Lease) -> dict[str, str]:
+    return {"stream": lease.stream, "packet_rec_id": lease.packet_rec_id, "token": lease.token}
+
+
+def _lease(stream: str, packet_rec_id: str, holder: str, token: str, taken_at: str, expires_at: str) -> Lease:
+    times = datetime.fromisoformat(taken_at), datetime.fromisoformat(expires_at)
+    return Lease(stream, packet_rec_id, holder, token, *times)
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(
+        f"The work on packet {lease.packet_rec_id} took longer than its lease, which ended at"
+        f" {lease.expires_at:%Y-%m-%d %H:%M:%S %Z}: somebody else has taken it over."
+    )

@@ -1,0 +1,156 @@
+"""In which order transactions are worked on: rules as data, and what they make of the open transactions.
+
+A transaction comes before another if its first packet has the lower record id at the service. So nothing ever
+waits for what comes after it, and no two transactions wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from amie_engine.packet.naming import Kind
+from amie_engine.protocol import TRANSACTION_TYPES
+
+__all__ = ["ORDER_RULES", "Blocker", "OpenTransaction", "OrderRule", "Shared", "Until", "blockers"]
+
+
+class Shared(StrEnum):
+    """What two transactions have in common, so that their order counts."""
+
+    GRANT = "grant"
+    GRANT_ON_RESOURCE = "grant on resource"
+    PROJECT = "project"
+    PERSON = "person"
+
+
+class Until(StrEnum):
+    """How long the later transaction waits for the earlier."""
+
+    ANSWERED = "answered"
+    """While it is the site's turn in it: until what the site has to say has arrived."""
+    ENDED = "ended"
+    """Until it has completed or failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRule:
+    """One rule of order.
+
+    Attributes:
+        name: What the operator sees.
+        later: The transaction types that wait; empty for all.
+        earlier: Those that they wait for; empty for all.
+        shared: What the two must have in common.
+        until: How long they wait.
+    """
+
+    name: str
+    later: frozenset[str]
+    earlier: frozenset[str]
+    shared: Shared
+    until: Until
+
+
+_ALL: frozenset[str] = frozenset()
+_MERGE = frozenset({"request_person_merge"})
+
+ORDER_RULES = (
+    OrderRule(
+        "project-first",
+        frozenset({"request_account_create"}),
+        frozenset({"request_project_create"}),
+        Shared.GRANT_ON_RESOURCE,
+        Until.ENDED,
+    ),
+    OrderRule("merge-last", _MERGE, _ALL, Shared.PERSON, Until.ENDED),
+    OrderRule("merge-first", _ALL, _MERGE, Shared.PERSON, Until.ENDED),
+    OrderRule("same-grant", _ALL, _ALL, Shared.GRANT, Until.ANSWERED),
+    OrderRule("same-project", _ALL, _ALL, Shared.PROJECT, Until.ANSWERED),
+    OrderRule("same-person", _ALL, _ALL, Shared.PERSON, Until.ANSWERED),
+)
+"""The rules; the first that makes a transaction wait is the one that is told."""
+
+for _rule in ORDER_RULES:
+    assert (_rule.later | _rule.earlier) <= set(TRANSACTION_TYPES)  # noqa: S101 # a misspelt type would wait never
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """What the rules need to know of an open transaction.
+
+    Attributes:
+        first_packet: The record id of its first packet.
+        is_sites_turn: Whether something of the site's is still to arrive.
+        names: Whom and what it names, by kind; persons under all names that the directory knows.
+    """
+
+    stream: str
+    trans_rec_id: str | None
+    type: str
+    first_packet: int
+    is_sites_turn: bool
+    names: Mapping[str, frozenset[str]]
+
+    def shared(self, what: Shared) -> frozenset[str]:
+        """Return what of a kind others may have in common with it."""
+        if what is Shared.PERSON:
+            local, worldwide = self._named(Kind.LOCAL_ID), self._named(Kind.GLOBAL_ID)
+            return frozenset({f"local/{name}" for name in local} | {f"global/{name}" for name in worldwide})
+        if what is Shared.PROJECT:
+            return self._named(Kind.PROJECT)
+        if what is Shared.GRANT:
+            return self._named(Kind.GRANT)
+        resources = self._named(Kind.RESOURCE)
+        return frozenset(
+            f"{grant}\n{resource}" for grant in self._named(Kind.GRANT) for resource in resources
+        )
+
+    def _named(self, kind: Kind) -> frozenset[str]:
+        return self.names.get(kind, frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """What a transaction waits for: an earlier one, and the rule."""
+
+    rule: str
+    until: str
+    stream: str
+    trans_rec_id: str | None
+
+
+def blockers(
+    transactions: Iterable[OpenTransaction], rules: Iterable[OrderRule] = ORDER_RULES
+) -> dict[str, Blocker]:
+    """Return by stream which of the open transactions have to wait, and for what.
+
+    It takes time proportional to their number.
+
+    Args:
+        transactions: All open transactions of a site, in any order.
+        rules: The rules.
+    """
+    rules = tuple(rules)
+    found: dict[str, Blocker] = {}
+    first: dict[tuple[OrderRule, str], OpenTransaction] = {}
+    for transaction in sorted(transactions, key=lambda each: each.first_packet):
+        shared = {what: transaction.shared(what) for what in Shared}
+        for rule in rules:
+            if rule.later and transaction.type not in rule.later:
+                continue
+            earlier = next(
+                (first[rule, name] for name in sorted(shared[rule.shared]) if (rule, name) in first), None
+            )
+            if earlier is not None:
+                found[transaction.stream] = Blocker(
+                    rule.name, rule.until, earlier.stream, earlier.trans_rec_id
+                )
+                break
+        for rule in rules:
+            holds_up = rule.until is Until.ENDED or transaction.is_sites_turn
+            if holds_up and (not rule.earlier or transaction.type in rule.earlier):
+                for name in shared[rule.shared]:
+                    first.setdefault((rule, name), transaction)
+    return found

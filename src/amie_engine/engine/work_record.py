@@ -1,0 +1,246 @@
+"""What is put on record about an item of work: by the worker that holds its lease, and by the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from amie_engine.engine.leases import Lease, check_lease, drop_lease, renew_lease
+from amie_engine.engine.state import TransactionState, WorkItem
+from amie_engine.engine.unit import UnitOfWork, in_unit, storable
+from amie_engine.engine.views import Handle
+from amie_engine.errors import AnswerInvalid, LeaseLost, WorkNotFound
+from amie_engine.log.events import EventType, NewEvent
+from amie_engine.log.store import format_time
+from amie_engine.packet.base import Packet
+from amie_engine.protocol import Party
+
+if TYPE_CHECKING:
+    from amie_engine.engine.core import Engine
+
+__all__ = ["ABANDONED", "WorkRecord", "decide_answer", "decide_let_pass", "decide_retry"]
+
+ABANDONED = "abandoned"
+"""What stands for an error's class where whoever was at work is gone."""
+
+
+class WorkRecord:
+    """Puts on record what becomes of work, each call in one commit, in which the lease is still held.
+
+    Where a transaction has moved on meanwhile, so that its work is done, nothing is recorded.
+
+    Every method but `step` raises `LeaseLost` if somebody else has taken the work over.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def step(self, lease: Lease, name: str, result: Any, *, milliseconds: int, actor: str) -> Any:
+        """Record the result of a step that is done, and return the result that is on record.
+
+        It is recorded even if the lease is lost: what is done is done. The first one stays.
+
+        Raises:
+            LeaseLost: It is on record, and somebody else has taken the work over.
+        """
+
+        def record(unit: UnitOfWork) -> tuple[Any, LeaseLost | None]:
+            state = unit.state(lease.stream)
+            item = state.item(lease.packet_rec_id)
+            version = None if item is None else item.step(name)
+            if version is not None:
+                document = unit.reader.document(state.stream, version)
+                return (document or {}).get("result"), self._renewed(unit, lease)
+            if item is not None and item.status != "done":
+                facts = {"step": name, "milliseconds": milliseconds}
+                event = _event(EventType.WORK_STEP_DONE, state, item, facts, {"result": result}, actor=actor)
+                unit.append(state, [event])
+            return result, self._renewed(unit, lease)
+
+        recorded, lost = in_unit(self._engine.log, record)
+        if lost is not None:
+            raise lost
+        return recorded
+
+    def asked(self, lease: Lease, name: str, question: str, choices: Sequence[str], *, actor: str) -> None:
+        """Record that the handler asks a person; the lease ends, and the work waits for the answer."""
+        facts = {"question": name, "choices": list(choices)}
+        self._end(lease, EventType.WORK_ASKED, facts, {"text": question}, actor=actor)
+
+    def deferred(self, lease: Lease, *, until: datetime | None, reason: str, actor: str) -> None:
+        """Record that the handler wants to be called again, not before a time; the lease ends."""
+        facts = {"reason": storable(reason), "not_before": None if until is None else format_time(until)}
+        self._end(lease, EventType.WORK_DEFERRED, facts, actor=actor)
+
+    def failed(
+        self, lease: Lease, error: str, attempt: int, *, retry_at: datetime | None, details: str, actor: str
+    ) -> None:
+        """Record that the handler raised; the lease ends.
+
+        Args:
+            lease: The lease.
+            error: The class of what it raised.
+            attempt: Which call of the handler it was.
+            retry_at: When it is called again; None: a person has to look first.
+            details: The traceback, for the operator; kept with the documents, since it may quote the packet.
+            actor: Whose handler.
+        """
+        facts = _failure(error, attempt, retry_at)
+        self._end(lease, EventType.WORK_FAILED, facts, {"details": details}, actor=actor)
+
+    def abandoned(self, lease: Lease, *, is_last: Callable[[int], bool]) -> bool:
+        """Record that whoever was at work before is gone, and did not say what became of it.
+
+        Args:
+            lease: The lease that was taken over; it ends if the work is parked.
+            is_last: Tells of an attempt whether no other follows.
+
+        Returns:
+            Whether it is parked: a person has to look first.
+        """
+
+        def note(unit: UnitOfWork) -> bool:
+            check_lease(unit, lease)
+            state = unit.state(lease.stream)
+            item = state.item(lease.packet_rec_id)
+            if item is None or item.status == "done":
+                return False
+            attempt = item.attempts + 1
+            parked = is_last(attempt)
+            facts = _failure(ABANDONED, attempt, None if parked else lease.taken_at)
+            event = _event(EventType.WORK_FAILED, state, item, facts, actor=str(lease.taken_over_from))
+            unit.append(state, [event])
+            if parked:
+                drop_lease(unit, lease)
+            return parked
+
+        return in_unit(self._engine.log, note)
+
+    def replied(self, lease: Lease, packet: Packet, *, work: Mapping[str, Any], actor: str) -> Handle:
+        """Check a reply and put it into the outbox, as `Engine.reply`; the lease ends.
+
+        Raises:
+            EngineError: The reply can't be sent; nothing was recorded.
+        """
+
+        def reply(unit: UnitOfWork) -> Handle:
+            check_lease(unit, lease)
+            handle = self._engine.commands.reply(unit, lease.stream, packet, actor=actor, work=work)
+            drop_lease(unit, lease)
+            return handle
+
+        return in_unit(self._engine.log, reply)
+
+    def _renewed(self, unit: UnitOfWork, lease: Lease) -> LeaseLost | None:
+        """A finished step is a sign of life."""
+        try:
+            renew_lease(unit.cursor, lease, self._engine.now())
+        except LeaseLost as error:
+            return error
+        return None
+
+    def _end(
+        self,
+        lease: Lease,
+        event_type: EventType,
+        facts: Mapping[str, Any],
+        document: Any = None,
+        *,
+        actor: str,
+    ) -> None:
+        def note(unit: UnitOfWork) -> None:
+            check_lease(unit, lease)
+            state = unit.state(lease.stream)
+            item = state.item(lease.packet_rec_id)
+            if item is not None and item.status != "done":
+                unit.append(state, [_event(event_type, state, item, facts, document, actor=actor)])
+            drop_lease(unit, lease)
+
+        in_unit(self._engine.log, note)
+
+
+def decide_answer(state: TransactionState, answer: str, *, question: str | None, actor: str) -> NewEvent:
+    """Return the event by which a person answers what a handler has asked.
+
+    Raises:
+        WorkNotFound: Nothing is asked in the transaction, or not under that name.
+        AnswerInvalid: It is none of the choices, or empty.
+    """
+    asked = [(item, item.open_question) for item in state.work if item.status == "asking"]
+    found = [(item, q) for item, q in asked if q is not None and question in (None, q.name)]
+    if not found:
+        name = "Nothing" if question is None else f"No question {question[:60]!r}"
+        raise WorkNotFound(
+            f"{name} waits for an answer in transaction {state.trans_rec_id or state.stream}.",
+            hint="`amie-engine work` shows what is asked.",
+        )
+    item, open_question = found[0]
+    answer = storable(answer).strip()
+    if not answer or (open_question.choices and answer not in open_question.choices):
+        choices = ", ".join(open_question.choices)
+        raise AnswerInvalid(
+            f"That is no answer to the question {open_question.name!r} in transaction"
+            f" {state.trans_rec_id or state.stream}.",
+            hint=f"It is one of: {choices}." if choices else "Say something.",
+        )
+    facts: dict[str, Any] = {"question": open_question.name}
+    if open_question.choices:
+        return _event(EventType.WORK_ANSWERED, state, item, facts | {"answer": answer}, actor=actor)
+    return _event(EventType.WORK_ANSWERED, state, item, facts, {"answer": answer}, actor=actor)
+
+
+def decide_retry(state: TransactionState, *, actor: str, reason: str) -> NewEvent:
+    """Return the event by which a person has work tried again at once.
+
+    Raises:
+        WorkNotFound: No work of the transaction waits to be tried again.
+    """
+    item = next((item for item in state.work if item.status in ("parked", "retrying", "waiting")), None)
+    if item is None:
+        raise WorkNotFound(
+            f"No work waits to be tried again in transaction {state.trans_rec_id or state.stream}.",
+            hint="`amie-engine work` shows what waits, and for what.",
+        )
+    return _event(EventType.WORK_RESUMED, state, item, {"reason": storable(reason)}, actor=actor)
+
+
+def decide_let_pass(state: TransactionState, *, actor: str, reason: str) -> NewEvent:
+    """Return the event by which a person lets work begin, whatever comes before it.
+
+    Raises:
+        WorkNotFound: No work of the transaction is open, or it may pass already.
+    """
+    item = next((item for item in state.work if item.status != "done" and not item.may_pass), None)
+    if item is None:
+        raise WorkNotFound(
+            f"No work waits for others in transaction {state.trans_rec_id or state.stream}.",
+            hint="`amie-engine work` shows what waits, and for what.",
+        )
+    return _event(EventType.WORK_LET_PASS, state, item, {"reason": storable(reason)}, actor=actor)
+
+
+def _failure(error: str, attempt: int, retry_at: datetime | None) -> dict[str, Any]:
+    not_before = None if retry_at is None else format_time(retry_at)
+    return {"error": error, "attempt": attempt, "not_before": not_before}
+
+
+def _event(
+    event_type: EventType,
+    state: TransactionState,
+    item: WorkItem,
+    facts: Mapping[str, Any],
+    document: Any = None,
+    *,
+    actor: str,
+) -> NewEvent:
+    return NewEvent(
+        event_type,
+        trans_rec_id=state.trans_rec_id,
+        packet_rec_id=item.packet_rec_id,
+        packet_type=item.packet_type,
+        sender=Party.SITE,
+        actor=actor,
+        facts=facts,
+        document=document,
+    )
