@@ -16,7 +16,7 @@ from amie_engine.engine import (
 )
 from amie_engine.errors import AMIEEngineError, AMIERequestError
 from amie_engine.packet import Packet, PacketInvalidData, PacketInvalidType, PacketList
-from amie_engine.site import Runner, Site, Work
+from amie_engine.site import Retries, Runner, Site, Work
 from amie_engine.transaction import Transaction
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "PacketInvalidType",
     "PacketList",
     "QuarantinedItem",
+    "Retries",
     "Runner",
     "Site",
     "Transaction",

@@ -22,7 +22,7 @@ def sample(name: str, number: int = 1, **body: Any) -> dict[str, Any]:
 
 
 def request(number: int = 1, packet_type: str = "request_project_create", **body: Any) -> dict[str, Any]:
-    """A request of the hub's; a project's is for a grant and a PI of its own, of whom the site knows nothing."""
+    """A request of the hub's; a project's is for a grant and a PI of its own, whom the site does not know."""
     document = sample(f"spec/{packet_type}", number)
     if packet_type == "request_project_create":
         document["body"] |= {"ProjectID": "", "PiPersonID": "", "RecordID": f"record-{number}"}

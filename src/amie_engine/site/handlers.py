@@ -12,7 +12,7 @@ from amie_engine.engine.leases import LEASE_TIME
 from amie_engine.errors import HandlerInvalid
 from amie_engine.packet.base import Packet
 from amie_engine.protocol import TRANSACTION_TYPES, Move, Party
-from amie_engine.site.retrying import RetryPolicy
+from amie_engine.site.retrying import Retries
 from amie_engine.site.work import Work
 
 __all__ = ["HANDLED_TYPES", "Handler", "Site", "handler_name"]
@@ -39,7 +39,7 @@ class Site:
 
     Args:
         name: The site's AMIE name.
-        retry: How often and when a handler that raised is called again.
+        retries: How often and when a handler that raised is called again.
         lease: How long a handler may take from one sign of life to the next: a step that is done is one, and
             ``work.alive()``. Whoever takes longer is taken for dead, and another worker begins anew.
 
@@ -54,11 +54,11 @@ class Site:
         ...     return work.reply
     """
 
-    def __init__(self, name: str, *, retry: RetryPolicy | None = None, lease: timedelta = LEASE_TIME) -> None:
+    def __init__(self, name: str, *, retries: Retries | None = None, lease: timedelta = LEASE_TIME) -> None:
         if lease <= timedelta():
             raise HandlerInvalid("A site's lease is no time at all.", hint="Give it minutes.")
         self.name = name
-        self.retry = retry or RetryPolicy()
+        self.retries = retries or Retries()
         self.lease = lease
         self._handlers: dict[str, Handler] = {}
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from amie_engine.errors import HandlerInvalid
 
-__all__ = ["RetryPolicy"]
+__all__ = ["Retries"]
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class Retries:
     """How often and when a handler that raised is called again.
 
     Attributes:

@@ -139,7 +139,7 @@ class Worker:
     def _is_parked_after(self, lease: Lease, row: WorkRow) -> bool:
         """Put on record that whoever was at work before is gone; tell whether that was once too often."""
         logger.warning("%s is taken over from %s, which did not end it.", _shown(row), lease.taken_over_from)
-        return self._engine.work.record.abandoned(lease, is_last=self._site.retry.is_last)
+        return self._engine.work.record.abandoned(lease, is_last=self._site.retries.is_last)
 
     def _work_under(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked:
         name = handler_name(handler)
@@ -160,7 +160,7 @@ class Worker:
         except LeaseLost as error:
             logger.warning("%s: %s", _shown(row), error.message)
             return Worked.NOT_YET
-        except Exception as error:  # noqa: BLE001 # a handler may raise anything, and none may stop the others
+        except (Exception, SystemExit) as error:  # noqa: BLE001 # whatever a handler raises, the others go on
             return self._failed(lease, row, attempt, error, name)
 
     def _call(self, handler: Handler, row: WorkRow, assignment: Assignment) -> Worked:
@@ -198,11 +198,11 @@ class Worker:
             )
         return Worked.DEFERRED
 
-    def _failed(self, lease: Lease, row: WorkRow, attempt: int, error: Exception, handler: str) -> Worked:
+    def _failed(self, lease: Lease, row: WorkRow, attempt: int, error: BaseException, handler: str) -> Worked:
         if self._has_moved_on(lease):
             logger.info("The handler %s worked on %s, which was answered meanwhile.", handler, _shown(row))
             return Worked.NOT_YET
-        policy = self._site.retry
+        policy = self._site.retries
         told = (handler, type(error).__name__, _shown(row), attempt)
         if policy.is_last(attempt) and policy.failure is not None and self._fail(lease, policy.failure, told):
             return Worked.REPLIED
@@ -257,6 +257,6 @@ def _shown(row: WorkRow) -> str:
     return f"packet {row.packet_rec_id} of transaction {row.trans_rec_id}"
 
 
-def _explanation(error: Exception) -> str:
+def _explanation(error: BaseException) -> str:
     """What our own errors say of a reply, which is never personal; a handler's may be."""
     return f" {error.message}" if isinstance(error, EngineError | SiteError) else ""

@@ -1,0 +1,247 @@
+"""The order across transactions: rules as data, and what they make of a site's open transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amie_engine import Engine
+from amie_engine.engine.ordering import (
+    ORDER_RULES,
+    Blocker,
+    OpenTransaction,
+    OrderRule,
+    Shared,
+    Until,
+    blockers,
+)
+from amie_engine.packet.naming import Kind
+from amie_engine.protocol import TRANSACTION_TYPES
+from tests.engine.playing import filled, inform, rac, request, rpc, send, state_of
+
+RPC, RAC, RPM = "request_project_create", "request_account_create", "request_person_merge"
+NAMES = {
+    "grant": Kind.GRANT,
+    "project": Kind.PROJECT,
+    "local": Kind.LOCAL_ID,
+    "world": Kind.GLOBAL_ID,
+    "resource": Kind.RESOURCE,
+}
+
+
+def transaction(number: int, kind: str = RPC, *, turn: bool = True, **names: Any) -> OpenTransaction:
+    """An open transaction; its number is that of its first packet, too."""
+    named: dict[str, frozenset[str]] = {
+        NAMES[name]: frozenset(value.split()) for name, value in names.items()
+    }
+    return OpenTransaction(str(number), str(number), kind, number, turn, named)
+
+
+def waits(
+    *transactions: OpenTransaction, rules: Iterable[OrderRule] = ORDER_RULES
+) -> dict[str, tuple[str, str]]:
+    """Which transaction waits for which other, and by what rule."""
+    found = blockers(transactions, rules)
+    return {stream: (blocker.stream, blocker.rule) for stream, blocker in found.items()}
+
+
+class TestRules:
+    @pytest.mark.parametrize(
+        ("shared", "rule"),
+        [
+            ({"grant": "G"}, "same-grant"),
+            ({"project": "P"}, "same-project"),
+            ({"local": "u"}, "same-person"),
+            ({"world": "7"}, "same-person"),
+        ],
+    )
+    def test_what_shares_something_waits_for_the_earlier(self, shared: dict[str, Any], rule: str) -> None:
+        first, second = transaction(9, **shared), transaction(10, "request_user_modify", **shared)
+        assert waits(second, first) == {"10": ("9", rule)}
+
+    def test_what_shares_nothing_goes_on(self) -> None:
+        first = transaction(1, grant="G", project="P", local="u", world="7", resource="R")
+        second = transaction(2, grant="H", project="Q", local="v", world="8", resource="R")
+        assert waits(first, second) == {}
+
+    def test_an_id_of_one_kind_is_not_one_of_another(self) -> None:
+        assert waits(transaction(1, local="7"), transaction(2, world="7"), transaction(3, project="7")) == {}
+
+    def test_once_the_site_has_answered_the_next_may_begin(self) -> None:
+        first = transaction(1, "request_project_inactivate", turn=False, project="P")
+        assert waits(first, transaction(2, "request_project_reactivate", project="P")) == {}
+
+    def test_an_account_waits_until_its_project_is_complete(self) -> None:
+        project = transaction(1, RPC, turn=False, grant="G", resource="R")
+        assert waits(project, transaction(2, RAC, grant="G", resource="R")) == {"2": ("1", "project-first")}
+        assert waits(project, transaction(2, RAC, grant="G", resource="S")) == {}
+        assert waits(transaction(2, RAC, grant="G", resource="R")) == {}
+
+    def test_an_account_that_was_asked_for_before_does_not_wait(self) -> None:
+        project = transaction(3, RPC, turn=False, grant="G", resource="R")
+        assert "2" not in waits(project, transaction(2, RAC, grant="G", resource="R"))
+
+    @pytest.mark.parametrize("person", ["keep", "gone"])
+    @pytest.mark.parametrize("turn", [True, False])
+    def test_a_merge_is_a_barrier_for_both_persons(self, person: str, turn: bool) -> None:
+        before = transaction(1, RPC, turn=turn, local=person)
+        merge = transaction(2, RPM, turn=turn, local="keep gone")
+        after = transaction(3, RAC, local=person)
+        assert waits(before, merge, after) == {"2": ("1", "merge-last"), "3": ("2", "merge-first")}
+        assert waits(merge, after) == {"3": ("2", "merge-first")}
+
+    def test_others_are_not_held_up_by_a_merge(self) -> None:
+        assert waits(transaction(2, RPM, local="a b"), transaction(3, RAC, local="c")) == {}
+
+    def test_it_waits_for_what_waits_itself(self) -> None:
+        first, second = transaction(1, grant="G"), transaction(2, grant="G", local="u")
+        assert waits(first, second, transaction(3, local="u")) == {
+            "2": ("1", "same-grant"),
+            "3": ("2", "same-person"),
+        }
+
+    def test_numbers_are_compared_as_numbers(self) -> None:
+        assert waits(transaction(100, grant="G"), transaction(20, grant="G")) == {"100": ("20", "same-grant")}
+
+    def test_a_site_may_leave_rules_out(self) -> None:
+        rules = [rule for rule in ORDER_RULES if rule.shared is not Shared.GRANT]
+        assert waits(transaction(1, grant="G"), transaction(2, grant="G"), rules=rules) == {}
+
+    def test_no_rules_no_order(self) -> None:
+        assert waits(transaction(1, grant="G"), transaction(2, grant="G"), rules=()) == {}
+
+
+few = st.lists(st.sampled_from("abc"), max_size=2).map(" ".join)
+transactions = st.builds(
+    transaction,
+    st.integers(1, 40),
+    st.sampled_from([*TRANSACTION_TYPES]),
+    turn=st.booleans(),
+    grant=few,
+    project=few,
+    local=few,
+    world=few,
+    resource=few,
+)
+many = st.lists(transactions, max_size=12, unique_by=lambda each: each.first_packet)
+
+
+class TestLaws:
+    @given(many, st.randoms())
+    def test_the_order_in_which_they_are_listed_does_not_matter(self, listed: list[Any], random: Any) -> None:
+        shuffled = list(listed)
+        random.shuffle(shuffled)
+        assert blockers(shuffled) == blockers(listed)
+
+    @given(many)
+    def test_nobody_waits_for_what_comes_later_so_that_something_can_always_begin(
+        self, listed: list[Any]
+    ) -> None:
+        found = blockers(listed)
+        numbers = {each.stream: each.first_packet for each in listed}
+        assert all(numbers[blocker.stream] < numbers[stream] for stream, blocker in found.items())
+        assert not listed or min(listed, key=lambda each: each.first_packet).stream not in found
+
+    @given(many)
+    def test_of_two_that_share_something_at_most_one_may_begin(self, listed: list[Any]) -> None:
+        found = blockers(listed)
+        may_begin = [each for each in listed if each.is_sites_turn and each.stream not in found]
+        for what in (Shared.GRANT, Shared.PROJECT, Shared.PERSON):
+            names = [name for each in may_begin for name in each.shared(what)]
+            assert len(names) == len(set(names))
+
+    @given(many)
+    def test_whoever_waits_shares_something_with_what_it_waits_for(self, listed: list[Any]) -> None:
+        by_stream = {each.stream: each for each in listed}
+        rules = {rule.name: rule for rule in ORDER_RULES}
+        for stream, blocker in blockers(listed).items():
+            rule, later, earlier = rules[blocker.rule], by_stream[stream], by_stream[blocker.stream]
+            assert later.shared(rule.shared) & earlier.shared(rule.shared)
+            assert not rule.later or later.type in rule.later
+            assert not rule.earlier or earlier.type in rule.earlier
+            assert rule.until is Until.ENDED or earlier.is_sites_turn
+
+    @given(many)
+    def test_what_ends_lets_others_begin_and_holds_up_none_more(self, listed: list[Any]) -> None:
+        before = blockers(listed)
+        for ended in listed:
+            rest = [each for each in listed if each is not ended]
+            assert set(blockers(rest)) <= set(before)
+
+
+class TestEngine:
+    """What the log's own transactions come to."""
+
+    def begins(self, engine: Engine) -> list[str]:
+        return [row.trans_rec_id for row in engine.work.ready()]
+
+    def blocker(self, engine: Engine, trans_rec_id: int) -> Blocker | None:
+        return next(r.blocked_by for r in engine.work.open() if r.trans_rec_id == str(trans_rec_id))
+
+    @pytest.fixture
+    def account(self) -> dict[str, Any]:
+        """An account request for another person than the project's PI."""
+        return rac(2, 20, body={"UserGlobalID": "9999", "UserPersonID": ""})
+
+    def test_an_account_request_starts_by_itself_once_its_project_is_complete(
+        self, engine: Engine, account: dict[str, Any]
+    ) -> None:
+        resources = {
+            "GrantNumber": account["body"]["GrantNumber"],
+            "ResourceList": account["body"]["ResourceList"],
+        }
+        engine.receive(rpc(1, 10, body=resources))
+        engine.receive(account)
+        assert self.begins(engine) == ["1"]
+        found = self.blocker(engine, 2)
+        assert found is not None
+        assert (found.rule, found.trans_rec_id) == ("project-first", "1")
+        engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex"))
+        send(engine)
+        assert self.begins(engine) == []
+        engine.receive(inform(trans=1, rec=13, body={"StatusCode": "Failure"}))
+        assert state_of(engine, 1) == "failed"
+        assert self.begins(engine) == ["2"]
+
+    def test_with_no_open_project_request_it_goes_ahead(
+        self, engine: Engine, account: dict[str, Any]
+    ) -> None:
+        engine.receive(account)
+        assert self.begins(engine) == ["2"]
+
+    def test_it_does_not_matter_which_came_in_first(self, engine: Engine) -> None:
+        for trans in (3, 1, 2):
+            engine.receive(request("request_project_inactivate", trans=trans, rec=trans * 10))
+        assert self.begins(engine) == ["1"]
+        assert [row.status for row in engine.work.open()] == ["ready", "blocked", "blocked"]
+
+    def test_a_person_lets_it_pass(self, engine: Engine) -> None:
+        for trans in (1, 2, 3):
+            engine.receive(request("request_project_inactivate", trans=trans, rec=trans * 10))
+        engine.work.let_pass(3, actor="ops", reason="they are unrelated")
+        assert self.begins(engine) == ["1", "3"]
+        assert "they are unrelated" in engine.history(3).entries[-1].sentence
+
+    def test_a_person_is_the_same_under_every_name_that_the_directory_has(self, engine: Engine) -> None:
+        engine.receive(rpc(1, 10, body={"PiGlobalID": "70", "PiPersonID": "", "GrantNumber": "A"}))
+        engine.reply(1, filled(engine, 1, PiPersonID="u42", PiRemoteSiteLogin="rex", ProjectID="p1"))
+        send(engine)
+        engine.receive(
+            rpc(2, 20, body={"PiGlobalID": "70", "PiPersonID": "", "GrantNumber": "B", "RecordID": "b"})
+        )
+        modify = request("request_user_modify.replace", trans=3, rec=30)
+        engine.receive({**modify, "body": modify["body"] | {"PersonID": "u42"}})
+        assert self.begins(engine) == ["2"]
+        found = self.blocker(engine, 3)
+        assert found is not None
+        assert (found.rule, found.trans_rec_id) == ("same-person", "2")
+
+    def test_a_site_of_its_own_mind(self, new_log: Any) -> None:
+        engine = Engine(new_log(), site="NCSA", order=())
+        for trans in (1, 2):
+            engine.receive(request("request_project_inactivate", trans=trans, rec=trans * 10))
+        assert self.begins(engine) == ["1", "2"]
