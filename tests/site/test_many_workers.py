@@ -1,0 +1,15 @@
+"""Several workers on one SQLite log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.site.many_workers import check, work_off
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_each_item_is_worked_on_once(tmp_path: Path, workers: int) -> None:
+    url = f"sqlite:///{tmp_path / 'amie.db'}"
+    check(url, work_off(url, 40, workers), 40)
