@@ -22,6 +22,7 @@ NAMES = [
     "PacketInvalidType",
     "PacketList",
     "QuarantinedItem",
+    "Retries",
     "Runner",
     "Site",
     "Transaction",

@@ -461,12 +461,15 @@ class TestLeases:
         assert (entry.event, entry.facts["error"], entry.facts["attempt"]) == ("work_failed", "abandoned", 2)
         assert the_work(engine).status == "parked"
 
-    def test_a_handler_that_ends_the_process_does_not(self, engine: Engine) -> None:
+    def test_a_handler_that_ends_the_process_has_failed(self, engine: Engine) -> None:
+        """A daemon that is restarted would else be ended again at once, and again."""
+
         def leave(packet: Any, work: Work) -> Any:
             sys.exit("enough")
 
-        assert worker(engine, leave).work_once()[Worked.FAILED] == 1
-        assert the_work(engine).reason == "SystemExit"
+        with pytest.raises(SystemExit):
+            worker(engine, leave).work_once()
+        assert (the_work(engine).status, the_work(engine).reason) == ("retrying", "SystemExit")
 
     def test_a_site_s_lease_is_some_time(self) -> None:
         with pytest.raises(HandlerInvalid):

@@ -11,7 +11,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from amie_engine import __version__
-from amie_engine.cli import concerning, demo, inspecting, moving, operating, replaying, sandbox, verifying
+from amie_engine.cli import (
+    concerning,
+    demo,
+    inspecting,
+    moving,
+    operating,
+    replaying,
+    sandbox,
+    verifying,
+    working,
+)
 from amie_engine.cli.helptext import SETTINGS_NOTE, help_text
 from amie_engine.cli.output import prepare_streams
 from amie_engine.cli.settings import ENVIRONMENT_PREFIX
@@ -71,6 +81,12 @@ for name, command, panel, note in (
     ("transactions", inspecting.transactions, "Look into the log", SETTINGS_NOTE),
     ("show", inspecting.show, "Look into the log", SETTINGS_NOTE),
     ("quarantine", inspecting.quarantine, "Look into the log", SETTINGS_NOTE),
+    ("work", working.work, "Do what needs a person", SETTINGS_NOTE),
+    ("answer", working.answer, "Do what needs a person", SETTINGS_NOTE),
+    ("retry", working.retry, "Do what needs a person", SETTINGS_NOTE),
+    ("let-pass", working.let_pass, "Do what needs a person", SETTINGS_NOTE),
+    ("fail", working.fail, "Do what needs a person", SETTINGS_NOTE),
+    ("confirm-deadline", working.confirm_deadline, "Do what needs a person", SETTINGS_NOTE),
     ("verify", verifying.verify, "Audit it", SETTINGS_NOTE),
     ("seal", verifying.seal, "Audit it", SETTINGS_NOTE),
     ("replay", replaying.replay, "Audit it", SETTINGS_NOTE),

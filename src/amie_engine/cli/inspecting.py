@@ -11,7 +11,7 @@ from rich.console import Console
 
 from amie_engine.audit import Redaction
 from amie_engine.cli.opening import open_log
-from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
+from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog, Transaction
 from amie_engine.cli.output import one_line, print_json
 from amie_engine.cli.settings import load_settings
 from amie_engine.cli.tables import print_quarantine, print_story, print_transactions
@@ -61,12 +61,7 @@ def transactions(
 
 
 def show(
-    transaction: Annotated[
-        str,
-        typer.Argument(
-            metavar="TRANS", help="The transaction's record id at the service, or its id in the log."
-        ),
-    ],
+    transaction: Transaction,
     documents: Annotated[
         bool, typer.Option("--documents", help="Print the packets in full, with personal data.")
     ] = False,

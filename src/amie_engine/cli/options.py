@@ -16,6 +16,7 @@ __all__ = [
     "ServiceUrl",
     "SiteName",
     "SiteOfLog",
+    "Transaction",
 ]
 
 _SITE = "The site's AMIE name."
@@ -43,3 +44,7 @@ ServiceUrl = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
+Transaction = Annotated[
+    str,
+    typer.Argument(metavar="TRANS", help="The transaction's record id at the service, or its id in the log."),
+]

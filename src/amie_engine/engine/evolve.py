@@ -261,7 +261,12 @@ def _asked(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> C
     item = _item_of(state, event)
     question = Question(facts["question"], tuple(facts["choices"]), event.version)
     return _with_item(
-        state, event, status="asking", questions=(*item.questions, question), not_before=None, reason=None
+        state,
+        event,
+        status="asking",
+        questions=(*item.questions, question),
+        not_before=None,
+        reason=question.name,
     )
 
 
@@ -272,7 +277,7 @@ def _answered(state: TransactionState, event: Event, facts: Mapping[str, Any]) -
         else question
         for question in _item_of(state, event).questions
     )
-    return _with_item(state, event, status="ready", questions=questions)
+    return _with_item(state, event, status="ready", questions=questions, reason=None)
 
 
 def _work_resumed(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,13 @@ from amie_engine.engine.ordering import Blocker, OpenTransaction, OrderRule, blo
 from amie_engine.engine.record_id import waits_for_first_answer
 from amie_engine.engine.state import TransactionState, WorkItem
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
-from amie_engine.engine.work_record import WorkRecord, decide_answer, decide_let_pass, decide_retry
+from amie_engine.engine.work_record import (
+    WorkRecord,
+    decide_answer,
+    decide_let_pass,
+    decide_retry,
+    question_of,
+)
 from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import NewEvent
 from amie_engine.packet.base import Packet
@@ -24,7 +30,7 @@ from amie_engine.packet.naming import Kind
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
 
-__all__ = ["Assignment", "WorkQueue", "WorkRow"]
+__all__ = ["AskedQuestion", "Assignment", "WorkQueue", "WorkRow"]
 
 _OPEN = Statement(
     "SELECT w.stream, w.packet_rec_id, w.packet_type, t.trans_rec_id, w.status, w.attempts, w.not_before,"
@@ -114,6 +120,15 @@ class Assignment:
     anomalies: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AskedQuestion:
+    """What a handler has asked a person. The text may hold personal data."""
+
+    name: str
+    text: str = field(repr=False)
+    choices: tuple[str, ...]
+
+
 class WorkQueue:
     """The open work of an engine, oldest packet first.
 
@@ -169,6 +184,23 @@ class WorkQueue:
             key = f"{state.hub}/{state.site}/{lease.packet_rec_id}"
             first = request_of(view, state, state.request)
             return Assignment(lease, request, reply, first, key, item, state.anomalies)
+
+    def asked(self, trans_rec_id: int | str, *, question: str | None = None) -> AskedQuestion:
+        """Return what the handler of a transaction has asked with ``work.ask``, and nobody has answered.
+
+        Args:
+            trans_rec_id: The transaction's record id at the service.
+            question: The question's name; None for the one that is asked.
+
+        Raises:
+            TransactionNotFound: The log has no such transaction.
+            WorkNotFound: Nothing of that name is asked in it.
+        """
+        with self._engine.view() as view:
+            state = view.require(trans_rec_id)
+            _, found = question_of(state, question)
+            document = view.reader.document(state.stream, found.asked_version)
+        return AskedQuestion(found.name, (document or {}).get("text", ""), found.choices)
 
     def answer(
         self, trans_rec_id: int | str, answer: str, *, question: str | None = None, actor: str

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from amie_engine.engine.leases import Lease, check_lease, drop_lease, renew_lease
-from amie_engine.engine.state import TransactionState, WorkItem
+from amie_engine.engine.state import Question, TransactionState, WorkItem
 from amie_engine.engine.unit import UnitOfWork, in_unit, storable
 from amie_engine.engine.views import Handle
 from amie_engine.errors import AnswerInvalid, LeaseLost, WorkNotFound
@@ -19,7 +19,7 @@ from amie_engine.protocol import Party
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
 
-__all__ = ["ABANDONED", "WorkRecord", "decide_answer", "decide_let_pass", "decide_retry"]
+__all__ = ["ABANDONED", "WorkRecord", "decide_answer", "decide_let_pass", "decide_retry", "question_of"]
 
 ABANDONED = "abandoned"
 """What stands for an error's class where whoever was at work is gone."""
@@ -160,6 +160,23 @@ class WorkRecord:
         in_unit(self._engine.log, note)
 
 
+def question_of(state: TransactionState, name: str | None) -> tuple[WorkItem, Question]:
+    """Return what is asked in a transaction, and the work that waits for the answer.
+
+    Raises:
+        WorkNotFound: Nothing is asked in it, or not under that name.
+    """
+    for item in state.work:
+        question = item.open_question if item.status == "asking" else None
+        if question is not None and name in (None, question.name):
+            return item, question
+    told = "Nothing" if name is None else f"No question {name[:60]!r}"
+    raise WorkNotFound(
+        f"{told} waits for an answer in transaction {state.trans_rec_id or state.stream}.",
+        hint="`amie-engine work` shows what is asked.",
+    )
+
+
 def decide_answer(state: TransactionState, answer: str, *, question: str | None, actor: str) -> NewEvent:
     """Return the event by which a person answers what a handler has asked.
 
@@ -167,15 +184,7 @@ def decide_answer(state: TransactionState, answer: str, *, question: str | None,
         WorkNotFound: Nothing is asked in the transaction, or not under that name.
         AnswerInvalid: It is none of the choices, or empty.
     """
-    asked = [(item, item.open_question) for item in state.work if item.status == "asking"]
-    found = [(item, q) for item, q in asked if q is not None and question in (None, q.name)]
-    if not found:
-        name = "Nothing" if question is None else f"No question {question[:60]!r}"
-        raise WorkNotFound(
-            f"{name} waits for an answer in transaction {state.trans_rec_id or state.stream}.",
-            hint="`amie-engine work` shows what is asked.",
-        )
-    item, open_question = found[0]
+    item, open_question = question_of(state, question)
     answer = storable(answer).strip()
     if not answer or (open_question.choices and answer not in open_question.choices):
         choices = ", ".join(open_question.choices)

@@ -160,7 +160,12 @@ class Worker:
         except LeaseLost as error:
             logger.warning("%s: %s", _shown(row), error.message)
             return Worked.NOT_YET
-        except (Exception, SystemExit) as error:  # noqa: BLE001 # whatever a handler raises, the others go on
+        except SystemExit as error:
+            self._failed(
+                lease, row, attempt, error, name
+            )  # else a restarted daemon would be ended again at once
+            raise
+        except Exception as error:  # noqa: BLE001 # whatever a handler raises, the others go on
             return self._failed(lease, row, attempt, error, name)
 
     def _call(self, handler: Handler, row: WorkRow, assignment: Assignment) -> Worked:

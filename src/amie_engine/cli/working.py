@@ -1,0 +1,265 @@
+"""The commands about the site's work: what waits for what, and what a person can do about it."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from amie_engine.cli.opening import open_log
+from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog, Transaction
+from amie_engine.cli.output import one_line, print_json, shown
+from amie_engine.cli.settings import load_settings
+from amie_engine.cli.tables import age
+from amie_engine.engine.work import AskedQuestion, WorkRow
+
+__all__ = ["answer", "confirm_deadline", "fail", "let_pass", "retry", "work"]
+
+Actor = Annotated[
+    str | None,
+    typer.Option(metavar="WHO", help="Who does it, for the record.", show_default="the user's name"),
+]
+Reason = Annotated[str, typer.Option(metavar="WHY", help="Why, for the record; no personal data.")]
+
+_STYLES = {
+    "ready": "green",
+    "running": "cyan",
+    "asking": "bold magenta",
+    "parked": "bold red",
+    "retrying": "yellow",
+}
+
+
+def work(
+    database: DatabaseUrl = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the site's open work: what is ready, running, waiting, blocked or asking, and for what it waits.
+
+    What is asking or parked goes on only when a person does something: see answer and retry. What is blocked
+    starts by itself once the other transaction is where it has to be; let-pass has it start at once.
+
+    Example:
+
+        amie-engine work
+    """
+    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
+    with open_log(settings, hub=hub, site=site) as engine:
+        rows = engine.work.open()
+        if as_json:
+            print_json(rows)
+            return
+        console = Console(highlight=False)
+        if not rows:
+            console.print("There is no open work.")
+            return
+        console.print(_table(rows, engine.now()))
+        for line in _what_to_do(rows):
+            console.print(line, soft_wrap=True)
+
+
+def answer(
+    transaction: Transaction,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ANSWER", help="The answer. Without one, the question is printed.", show_default=False
+        ),
+    ] = None,
+    question: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The question's name.", show_default="the one asked")
+    ] = None,
+    actor: Actor = None,
+    database: DatabaseUrl = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer what the handler of a transaction has asked; without an answer, print the question.
+
+    The question may hold personal data. The answer is on record, with who gave it and when, and the handler
+    is called again with it.
+
+    Examples:
+
+        amie-engine answer 87100001
+        amie-engine answer 87100001 yes --actor "head of operations"
+    """
+    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
+    with open_log(settings, hub=hub, site=site) as engine:
+        asked = engine.work.asked(transaction, question=question)
+        if text is not None:
+            engine.work.answer(transaction, text, question=asked.name, actor=actor or getpass.getuser())
+    if text is None:
+        _print_question(asked, as_json=as_json)
+    else:
+        _tell(f"Answered: {asked.name} of transaction {transaction}.", as_json=as_json)
+
+
+def retry(
+    transaction: Transaction,
+    reason: Reason = "",
+    actor: Actor = None,
+    database: DatabaseUrl = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have the handler of a transaction called again at once: after its failures, a refusal, or a pause.
+
+    The steps that it has done are not done again.
+
+    Example:
+
+        amie-engine retry 87100001 --reason "the storage is up again"
+    """
+    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
+    with open_log(settings, hub=hub, site=site) as engine:
+        engine.work.retry(transaction, actor=actor or getpass.getuser(), reason=reason)
+    _tell(f"The handler of transaction {transaction} is called again.", as_json=as_json)
+
+
+def let_pass(
+    transaction: Transaction,
+    reason: Reason = "",
+    actor: Actor = None,
+    database: DatabaseUrl = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the work on a transaction begin, whatever other transaction comes before it.
+
+    Example:
+
+        amie-engine let-pass 87100002 --reason "the other one waits for an approval"
+    """
+    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
+    with open_log(settings, hub=hub, site=site) as engine:
+        engine.work.let_pass(transaction, actor=actor or getpass.getuser(), reason=reason)
+    _tell(f"Transaction {transaction} waits for no other any more.", as_json=as_json)
+
+
+def fail(
+    transaction: Transaction,
+    reason: Annotated[str, typer.Option(metavar="WHY", help="Why, for the site's own record.")],
+    actor: Actor = None,
+    database: DatabaseUrl = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have the service set a transaction failed: the way to fail it after its reply has gone out.
+
+    The daemon sends it. To fail it in reply to a request, have the handler return work.fail(...).
+
+    Example:
+
+        amie-engine fail 87100001 --reason "the grant was withdrawn"
+    """
+    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
+    with open_log(settings, hub=hub, site=site) as engine:
+        engine.fail(transaction, reason, actor=actor or getpass.getuser())
+    _tell(f"Transaction {transaction} is to be set failed: `amie-engine run` sends it.", as_json=as_json)
+
+
+def confirm_deadline(
+    transaction: Transaction,
+    actor: Actor = None,
+    database: DatabaseUrl = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a transaction whose deadline has passed for failed. No deadline fails anything by itself.
+
+    Example:
+
+        amie-engine confirm-deadline 87100001
+    """
+    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
+    with open_log(settings, hub=hub, site=site) as engine:
+        engine.confirm_deadline(transaction, actor=actor or getpass.getuser())
+    _tell(f"Transaction {transaction} is taken for failed.", as_json=as_json)
+
+
+def _table(rows: Sequence[WorkRow], now: datetime) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("transaction", no_wrap=True)
+    table.add_column("packet", overflow="fold")
+    table.add_column("work", no_wrap=True)
+    table.add_column("waits for", overflow="fold")
+    table.add_column("age", no_wrap=True)
+    table.add_column("deadline", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.trans_rec_id,
+            shown(row.packet_type),
+            Text(row.status, style=_STYLES.get(row.status, "")),
+            shown(_waits_for(row, now)),
+            age(row.opened_at, now),
+            _deadline(row.deadline, now),
+        )
+    return table
+
+
+def _waits_for(row: WorkRow, now: datetime) -> str:
+    if row.blocked_by is not None:
+        other = row.blocked_by.trans_rec_id or row.blocked_by.stream
+        return f"transaction {other} to be {row.blocked_by.until} ({row.blocked_by.rule})"
+    if row.lease is not None:
+        return f"{row.lease.holder}, since {age(row.lease.taken_at, now)}"
+    if row.status == "asking":
+        return f"an answer: {row.reason}"
+    until = f"{age(row.not_before, now)}: " if row.not_before is not None and row.not_before > now else ""
+    attempts = f", {row.attempts} attempts" if row.attempts else ""
+    return f"{until}{one_line(row.reason or '')}{attempts}" if row.reason else ""
+
+
+def _deadline(deadline: datetime | None, now: datetime) -> Text:
+    if deadline is None:
+        return Text("")
+    if deadline < now:
+        return Text(f"overdue {age(deadline, now)}", style="bold red")
+    return Text(age(deadline, now))
+
+
+def _what_to_do(rows: Sequence[WorkRow]) -> list[str]:
+    hints = {
+        "asking": "Asking: amie-engine answer TRANS, then amie-engine answer TRANS ANSWER",
+        "parked": "Parked: amie-engine show TRANS --documents, then amie-engine retry TRANS",
+        "blocked": "Blocked: it starts by itself; at once with amie-engine let-pass TRANS",
+    }
+    there = {row.status for row in rows}
+    return [hint for status, hint in hints.items() if status in there]
+
+
+def _print_question(asked: AskedQuestion, *, as_json: bool) -> None:
+    if as_json:
+        print_json(asked)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(one_line(asked.text), markup=False)
+    if asked.choices:
+        console.print(f"Answer with one of: {', '.join(asked.choices)}", markup=False)
+
+
+def _tell(sentence: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"done": sentence})
+    else:
+        Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
