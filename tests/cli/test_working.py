@@ -64,8 +64,9 @@ def test_all_that_is_open_is_listed_with_what_it_waits_for(amie: Amie, filled: N
     told = flat(result.out)
     assert "asking an answer: decision" in told
     assert "waiting in 1 d: maintenance" in told
-    assert "parked ConnectionError, 1 attempts" in told
-    assert "blocked transaction 5003 to be answered (same-grant)" in told
+    assert "parked ConnectionError" in told
+    assert "blocked transaction 5003" in told
+    assert "answered (same-grant)" in told
     for hint in ("amie-engine answer TRANS", "amie-engine retry TRANS", "amie-engine let-pass TRANS"):
         assert hint in told
     assert "Robin" not in result.out

@@ -36,10 +36,9 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         engine.receive(project_request(4))
         for _ in range(2):
             [row] = engine.work.open()
-            until = clock() + timedelta(hours=1)
-            engine.work.record.failed(
-                leased(engine, row), "KeyError", 1, retry_at=until, details="x", actor="test"
-            )
+            lease, until = leased(engine, row), clock() + timedelta(hours=1)
+            engine.work.record.failed(lease, "KeyError", 1, retry_at=until, details="x", actor="test")
+            engine.work.retry(row.trans_rec_id, actor="test")
         engine.receive("[]")
         engine.receive(b"\xff")
         yield engine

@@ -226,7 +226,7 @@ def _waits_for(row: WorkRow, now: datetime) -> str:
     if row.status == "asking":
         return f"an answer: {row.reason}"
     until = f"{age(row.not_before, now)}: " if row.not_before is not None and row.not_before > now else ""
-    attempts = f", {row.attempts} attempts" if row.attempts else ""
+    attempts = f" (attempt {row.attempts})" if row.attempts else ""
     return f"{until}{one_line(row.reason or '')}{attempts}" if row.reason else ""
 
 

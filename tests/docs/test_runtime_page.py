@@ -1,0 +1,65 @@
+"""docs/runtime.md: its rules are the engine's, its handlers run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from amie_engine import Engine
+from amie_engine.engine.ordering import ORDER_RULES
+from amie_engine.site.worker import Worked, Worker
+from tests.site.site_packets import request
+
+PAGE = (Path(__file__).parents[2] / "docs" / "runtime.md").read_text(encoding="utf-8")
+STEPS, TESTING = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+class BackEnd:
+    """A back end that remembers what it has done."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def create_project(self, grant: str, *, key: str) -> dict[str, str]:
+        self.calls.append((grant, key))
+        return {"id": f"p-{grant}"}
+
+    def create_login(self, name: str, project: str) -> dict[str, str]:
+        self.calls.append((name, project))
+        return {"person": "u1", "name": name.lower()}
+
+
+def test_the_table_of_rules_is_that_of_the_engine() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| ([\w ]+) \| ([\w ]+) \| ([\w ]+) \| (\w+) \|$", PAGE, re.MULTILINE)
+    rules = [
+        (
+            rule.name,
+            ", ".join(sorted(rule.later)) or "any",
+            ", ".join(sorted(rule.earlier)) or "any",
+            str(rule.shared),
+            str(rule.until),
+        )
+        for rule in ORDER_RULES
+    ]
+    assert rows == rules
+
+
+def test_the_handler_with_steps_does_what_it_says(tmp_path: Path) -> None:
+    backend = BackEnd()
+    module: dict[str, Any] = {"backend": backend}
+    exec(compile(STEPS, "mysite.py", "exec"), module)  # noqa: S102 # the page's own code
+    with Engine(f"sqlite:///{tmp_path / 'amie.db'}", site="NCSA") as engine:
+        engine.receive(request(1, ServiceUnitsAllocated="2000000", PiLastName="Example"))
+        worker = Worker(engine, module["site"])
+        assert worker.work_once()[Worked.ASKED] == 1
+        engine.work.answer(5001, "yes", actor="head of operations")
+        assert worker.work_once()[Worked.REPLIED] == 1
+    assert backend.calls == [
+        ("AST040002", "access/NCSA/7001/create project"),
+        ("Example", "p-AST040002"),
+    ]
+
+
+def test_the_test_of_a_handler_passes() -> None:
+    exec(compile(TESTING, "test_mysite.py", "exec"), {})  # noqa: S102 # the page's own code
