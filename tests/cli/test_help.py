@@ -62,7 +62,7 @@ def test_examples_keep_their_lines_and_paragraphs_flow(amie: Amie) -> None:
     lines = [line.rstrip() for line in plain(amie("run", "--help").out).splitlines()]
     assert "   amie-engine run --site campus.site:site --hub sandbox \\" in lines
     assert "       --url http://127.0.0.1:8000/v0.10/" in lines
-    paragraph = next(line for line in lines if line.startswith(" A handler that is at work"))
+    paragraph = next(line for line in lines if line.startswith(" Handlers are called in threads"))
     assert len(paragraph) > 70
 
 

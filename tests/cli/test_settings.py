@@ -63,6 +63,11 @@ def test_the_file_is_the_one_that_is_named(folder: Path) -> None:
         ("site = 7\n", "The setting site must be text"),
         ("site = \n", "are no TOML"),
         ("interval = true\n", "must be a number of seconds"),
+        ("longest_interval = 0\n", "more than 0 seconds"),
+        ("workers = true\n", "whole number from 1 to 99"),
+        ("workers = 0\n", "whole number from 1 to 99"),
+        ("workers = 1.5\n", "whole number from 1 to 99"),
+        ("workers = 100\n", "whole number from 1 to 99"),
         ('interval = "soon"\n', "must be a number of seconds"),
         (f"interval = 1{'0' * 400}\n", "must be a number of seconds"),
         ("interval = 0\n", "more than 0 seconds"),
@@ -139,7 +144,8 @@ def test_the_key_is_in_no_repr(folder: Path) -> None:
 
 def test_every_setting_can_stand_in_a_file(folder: Path) -> None:
     values: dict[str, Any] = dict.fromkeys(SETTINGS, "text")
-    values |= {"interval": 7, "acknowledge_inform": "never", "log_level": "ERROR"}
+    values |= {"interval": 7, "longest_interval": 70, "workers": 2}
+    values |= {"acknowledge_inform": "never", "log_level": "ERROR"}
     del values["api_key_file"]
     text = "".join(f"{name} = {value!r}\n".replace("'", '"') for name, value in values.items())
     assert tomllib.loads(text) == values

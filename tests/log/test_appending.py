@@ -12,6 +12,7 @@ import pytest
 from amie_engine.errors import ConcurrencyConflict, LogError
 from amie_engine.log.events import Event, EventType, NewEvent
 from amie_engine.log.store import EventLog, LogWriter, format_time
+from amie_engine.testing import Clock
 from tests.log.chain_check import broken_at, read_rows
 
 Connect = Callable[[], sqlite3.Connection]
@@ -104,3 +105,17 @@ def test_a_part_that_is_undone_leaves_nothing_and_the_rest_is_committed(log: Eve
     with log.write() as writer, suppress(ConcurrencyConflict):
         fail_in_between(writer, 0)
     assert len(list(log.whole.events())) == 4
+
+
+def test_a_clock_that_is_far_behind_is_warned_of_once_until_it_is_right_again(
+    log: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[int] = []
+    for minutes in (0, 60, -4, -2, -1, 60, 60, -30):
+        clock.forward(minutes=minutes)
+        with log.write() as writer:
+            writer.append(f"s{len(told)}", 0, [note()])
+        told.append(len(caplog.messages))
+    assert told == [0, 0, 0, 1, 1, 1, 1, 2]
+    assert "2026-01-20T10:24:00.000000Z" in caplog.messages[0]
+    assert "2026-01-20T10:30:00.000000Z" in caplog.messages[0]

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -114,8 +115,15 @@ class World:
     def _engine(self) -> Engine:
         return Engine(self.database, site=NAME, hub="sandbox", clock=self.clock)
 
-    def runner(self, site: Site | None = None) -> Runner:
-        return Runner(self.engine, self.client, site or tiny_site(), interval=0.01, jitter=lambda: 1.0)
+    def runner(self, site: Site | None = None, *, interval: float = 0.01) -> Runner:
+        return Runner(
+            self.engine,
+            self.client,
+            site or tiny_site(),
+            interval=interval,
+            full_listing_every=timedelta(),
+            jitter=lambda: 1.0,
+        )
 
     def restart(self) -> None:
         """What a new process does: everything anew, but for the database."""

@@ -117,7 +117,12 @@ def run(
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="One round, then exit.")] = False,
     interval: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Seconds between two rounds.", show_default="30")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Seconds between two polls with news.", show_default="30"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="In how many threads handlers are called.", show_default="1"),
     ] = None,
     database: DatabaseUrl = None,
     hub: HubName = None,
@@ -127,8 +132,10 @@ def run(
 ) -> None:
     """Run a site: poll, receive, call the handlers, send the replies; until SIGTERM or Ctrl-C.
 
-    A handler that is at work then is finished first, and its reply sent. What goes wrong is logged to
-    standard error, and the loop goes on. With --json, each round that did something is a line of JSON.
+    Handlers are called in threads of their own, as many as --workers says; several daemons may share a log.
+    While the service has no news, it is polled less and less often: longest_interval in the settings is the
+    limit. A handler that is at work at the end is finished first, and its reply sent. What goes wrong is
+    logged to standard error, and the loop goes on. With --json, whatever was done is a line of JSON.
 
     --site names a Site, or a function that returns one. The API key comes from AMIE_ENGINE_API_KEY, or from
     the settings' api_key or api_key_file.
@@ -138,7 +145,14 @@ def run(
         amie-engine run --site campus.site:site --hub sandbox \\
             --url http://127.0.0.1:8000/v0.10/
     """
-    options = {"database": database, "hub": hub, "url": url, "handlers": handlers, "interval": interval}
+    options = {
+        "database": database,
+        "hub": hub,
+        "url": url,
+        "handlers": handlers,
+        "interval": interval,
+        "workers": workers,
+    }
     settings = load_settings(options, file=config)
     _log_to_stderr(settings)
     site = load_site(settings.require("handlers", "--site"))
@@ -152,12 +166,20 @@ def run(
             raise ServiceUnreachable("The call was not tried again, since the daemon is stopping.", hint="")
 
     with open_client(settings, sleep=pause) as client, open_engine(settings) as engine:
-        runner = Runner(engine, client, site, interval=settings.interval)
+        runner = Runner(
+            engine,
+            client,
+            site,
+            interval=settings.interval,
+            longest_interval=settings.longest_interval,
+            workers=settings.workers,
+        )
         if once:
             with stopping_on_signals(stop):
                 result = runner.run_once(stop)
             _report(result, as_json=as_json)
-            raise typer.Exit(1 if result.errors or result.worked[Worked.FAILED] else 0)
+            went_wrong = result.worked[Worked.FAILED] or result.worked[Worked.PARKED]
+            raise typer.Exit(1 if result.errors or went_wrong else 0)
         runner.run(stop, on_round=_report_line if as_json else None)
 
 

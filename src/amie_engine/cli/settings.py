@@ -13,6 +13,7 @@ from typing import Any
 from amie_engine.client import DEFAULT_URL
 from amie_engine.engine.core import ACKNOWLEDGE
 from amie_engine.errors import SettingsError
+from amie_engine.site.runner import LONGEST_INTERVAL
 
 __all__ = ["DEFAULT_FILE", "ENVIRONMENT_PREFIX", "SETTINGS", "Settings", "load_settings"]
 
@@ -46,8 +47,12 @@ class Settings:
     api_key_file: str | None = _setting(None, "A file that holds the API key and nothing else.")
     handlers: str | None = _setting(None, "The site's handlers, as `module:object`.")
     interval: float = _setting(
-        _DEFAULT_INTERVAL, "Seconds between two rounds of `run` when there is nothing to do."
+        _DEFAULT_INTERVAL, "Seconds between two polls of `run` while the service has news."
     )
+    longest_interval: float = _setting(
+        LONGEST_INTERVAL, "Seconds between two polls of `run` once it has had none for long."
+    )
+    workers: int = _setting(1, "In how many threads `run` calls handlers.")
     acknowledge_inform: str = _setting(
         "when_lingering", f"Whether to answer an inform of the hub's: {', '.join(ACKNOWLEDGE)}."
     )
@@ -172,21 +177,36 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _checked(values: dict[str, Any]) -> Settings:
-    interval = values.get("interval", _DEFAULT_INTERVAL)
-    try:
-        if isinstance(interval, bool):
-            raise TypeError
-        interval = float(interval)
-    except (TypeError, ValueError, OverflowError):
-        raise SettingsError("The setting interval must be a number of seconds.") from None
-    if not 0 < interval < 86_400:
-        raise SettingsError("The setting interval must be more than 0 seconds and less than a day.")
+    numbers: dict[str, Any] = {
+        name: _seconds(name, values[name]) for name in ("interval", "longest_interval") if name in values
+    }
+    if "workers" in values:
+        numbers["workers"] = _workers(values["workers"])
     for name, value in values.items():
-        if name != "interval" and not isinstance(value, str):
+        if name not in numbers and not isinstance(value, str):
             raise SettingsError(f"The setting {name} must be text.")
     if values.get("acknowledge_inform", ACKNOWLEDGE[0]) not in ACKNOWLEDGE:
         raise SettingsError(f"The setting acknowledge_inform must be one of {', '.join(ACKNOWLEDGE)}.")
     level = str(values.get("log_level", "INFO")).upper()
     if level not in _LOG_LEVELS:
         raise SettingsError(f"The setting log_level must be one of {', '.join(_LOG_LEVELS)}.")
-    return Settings(**{**values, "interval": interval, "log_level": level})
+    return Settings(**{**values, **numbers, "log_level": level})
+
+
+def _seconds(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise SettingsError(f"The setting {name} must be a number of seconds.") from None
+    if not 0 < seconds < 86_400:
+        raise SettingsError(f"The setting {name} must be more than 0 seconds and less than a day.")
+    return seconds
+
+
+def _workers(value: Any) -> int:
+    text = "" if isinstance(value, bool) else str(value)
+    if not (text.isascii() and text.isdigit()) or not 1 <= len(text) <= 2 or text in ("0", "00"):
+        raise SettingsError("The setting workers must be a whole number from 1 to 99.")
+    return int(text)

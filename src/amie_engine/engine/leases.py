@@ -20,7 +20,16 @@ from amie_engine.errors import LeaseLost
 from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.store import EventLog, format_time
 
-__all__ = ["LEASE_TIME", "Lease", "Leases", "check_lease", "drop_lease", "renew_lease", "this_process"]
+__all__ = [
+    "LEASE_TIME",
+    "Lease",
+    "Leases",
+    "check_lease",
+    "drop_lease",
+    "has_ended",
+    "renew_lease",
+    "this_process",
+]
 
 LEASE_TIME = timedelta(minutes=15)
 """How long a handler may take from one sign of life to the next, unless a site says otherwise."""
@@ -150,15 +159,22 @@ class Leases:
             renew_lease(cursor, lease, self._now())
 
     def give_back(self, lease: Lease) -> None:
-        """End a lease, if it has not ended yet: what was to be said under it is on record.
+        """End a lease, if what was put on record has not ended it.
 
         Where the database can't be used just now, it ends all the same for this process.
         """
+        if lease.token not in _at_work:
+            return
         try:
             with self._log.database.write() as cursor:
                 cursor.run(_DROP, _key(lease))
         finally:
             _at_work.discard(lease.token)
+
+
+def has_ended(lease: Lease) -> None:
+    """Note that a lease has ended with what was put on record, once that is committed."""
+    _at_work.discard(lease.token)
 
 
 def check_lease(unit: UnitOfWork, lease: Lease) -> None:

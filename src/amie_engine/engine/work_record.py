@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from amie_engine.engine.leases import Lease, check_lease, drop_lease, renew_lease
+from amie_engine.engine.leases import Lease, check_lease, drop_lease, has_ended, renew_lease
 from amie_engine.engine.state import Question, TransactionState, WorkItem
 from amie_engine.engine.unit import UnitOfWork, in_unit, storable
 from amie_engine.engine.views import Handle
@@ -115,7 +115,10 @@ class WorkRecord:
                 drop_lease(unit, lease)
             return parked
 
-        return in_unit(self._engine.log, note)
+        parked = in_unit(self._engine.log, note)
+        if parked:
+            has_ended(lease)
+        return parked
 
     def replied(self, lease: Lease, packet: Packet, *, work: Mapping[str, Any], actor: str) -> Handle:
         """Check a reply and put it into the outbox, as `Engine.reply`; the lease ends.
@@ -130,7 +133,9 @@ class WorkRecord:
             drop_lease(unit, lease)
             return handle
 
-        return in_unit(self._engine.log, reply)
+        handle = in_unit(self._engine.log, reply)
+        has_ended(lease)
+        return handle
 
     def _renewed(self, unit: UnitOfWork, lease: Lease) -> LeaseLost | None:
         """A finished step is a sign of life."""
@@ -158,6 +163,7 @@ class WorkRecord:
             drop_lease(unit, lease)
 
         in_unit(self._engine.log, note)
+        has_ended(lease)
 
 
 def question_of(state: TransactionState, name: str | None) -> tuple[WorkItem, Question]:

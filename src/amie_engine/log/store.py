@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,11 @@ from amie_engine.log.events import Event, NewEvent, current_schema, read_facts
 from amie_engine.log.whole import EVENT_COLUMNS, Head, WholeLog, read_head, read_stream
 
 __all__ = ["AcceptedPacket", "EventLog", "LogReader", "LogWriter", "format_time"]
+
+logger = logging.getLogger("amie_engine.log")
+
+_CLOCKS_DIFFER_BY = timedelta(minutes=5)
+"""How far two hosts' clocks may be apart without a word."""
 
 _HEADER = EVENT_COLUMNS[:-1]
 """The columns that an event's hash covers as they are; the facts by their digest."""
@@ -114,7 +120,7 @@ class LogWriter(LogReader):
 
     def __init__(self, log: EventLog, cursor: Cursor) -> None:
         super().__init__(log, cursor)
-        self._clock = log.clock
+        self._log = log
         self.head = read_head(cursor, locked=True)
         self.has_appended = False
         self._failed = False
@@ -129,8 +135,7 @@ class LogWriter(LogReader):
             ValueError: Facts or a document hold something that JSON has no text for.
         """
         try:
-            # Recorded time never goes back.
-            recorded_at = max(format_time(self._clock()), self.head.recorded_at)
+            recorded_at = self._log.time_to_record(self.head)
             return [
                 self._append(stream, version + index, recorded_at, new)
                 for index, new in enumerate(new_events, 1)
@@ -222,11 +227,34 @@ class EventLog:
         self.site = site
         self.clock = clock
         self.whole = WholeLog(database)
+        self._clock_is_told_of = False
 
     @cached_property
     def log_id(self) -> str:
         """The log's random name."""
         return self.whole.log_id()
+
+    def time_to_record(self, head: Head) -> str:
+        """Return the time for the next event. It never goes back: a clock that is behind the newest event
+        gives that event's, and one that is far behind is warned of, once until it is right again.
+
+        Args:
+            head: The newest event.
+        """
+        now = self.clock()
+        told = format_time(now)
+        if told >= head.recorded_at:
+            self._clock_is_told_of = False
+            return told
+        if not self._clock_is_told_of and format_time(now + _CLOCKS_DIFFER_BY) < head.recorded_at:
+            self._clock_is_told_of = True
+            logger.warning(
+                "The clock says %s, and the newest event was recorded at %s: the clock has gone back, or was"
+                " ahead before. Until it gets there, events are recorded at that time. Set it right.",
+                told,
+                head.recorded_at,
+            )
+        return head.recorded_at
 
     @contextmanager
     def read(self) -> Iterator[LogReader]:

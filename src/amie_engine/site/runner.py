@@ -5,66 +5,28 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from amie_engine.client import AMIEClient
-from amie_engine.engine import Engine, Outcome, OutcomeKind
-from amie_engine.errors import (
-    AMIEEngineError,
-    AMIERequestError,
-    InternalError,
-    LogError,
-    SettingsError,
-)
-from amie_engine.packet.packetlist import PacketList
+from amie_engine.engine import Engine, OutcomeKind
+from amie_engine.errors import AMIEEngineError, InternalError, SettingsError
 from amie_engine.site.handlers import Site
+from amie_engine.site.hands import LOOK_AGAIN, Hands
+from amie_engine.site.pace import Pace
+from amie_engine.site.poller import FULL_LISTING_EVERY, Poller
+from amie_engine.site.round import Round
 from amie_engine.site.sender import Sender
 from amie_engine.site.stopping import stopping_on_signals
 from amie_engine.site.telling import told
 from amie_engine.site.worker import Worked, Worker
 
-__all__ = ["Round", "Runner"]
+__all__ = ["LONGEST_INTERVAL", "Runner"]
 
 logger = logging.getLogger("amie_engine.site")
 
-_FIRST_LOOK = timedelta(minutes=1)
-_LAST_LOOK = timedelta(hours=1)
-_LOOKS_A_ROUND = 50
-"""How many histories one round fetches, so that a long absence costs the service few calls at a time."""
-
-_BATCH = 100
-"""How many packets are taken in in one commit: each commit waits for the disk."""
-
-_LOUD = {
-    OutcomeKind.CONFLICT: "Packet %s of transaction %s came again with other content; both are kept.",
-    OutcomeKind.QUARANTINED: "Packet %s of transaction %s is in quarantine.",
-}
-
-
-@dataclass(slots=True)
-class Round:
-    """What one round of the loop did.
-
-    Attributes:
-        received: How many packets came to what end.
-        worked: How many items of work came to what end.
-        sent: How much of the outbox has arrived.
-        errors: What went wrong; the rest went on.
-    """
-
-    received: dict[OutcomeKind, int] = field(default_factory=lambda: dict.fromkeys(OutcomeKind, 0))
-    worked: dict[Worked, int] = field(default_factory=lambda: dict.fromkeys(Worked, 0))
-    sent: int = 0
-    errors: list[AMIEEngineError] = field(default_factory=list)
-
-    @property
-    def moved(self) -> bool:
-        """Whether anything changed, so that another round may find more to do at once."""
-        news = {OutcomeKind.ACCEPTED, OutcomeKind.CONFIRMED}
-        return bool(any(self.received[kind] for kind in news) or self.worked[Worked.REPLIED] or self.sent)
+LONGEST_INTERVAL = 300.0
+"""Seconds between two polls of a service that has had no news for long, unless a site says otherwise."""
 
 
 class Runner:
@@ -76,11 +38,16 @@ class Runner:
         engine: The site's engine.
         client: A client for the same site.
         site: The site's handlers.
-        interval: Seconds between two rounds when there is nothing to do.
-        jitter: Gives a number from 0 to 1 that spreads retries; for tests.
+        interval: Seconds between two polls after one that had news.
+        longest_interval: Seconds between two polls after many without news.
+        full_listing_every: How long after a listing of all that is in progress the next one is due; in
+            between, only what has changed is asked for.
+        workers: In how many threads `run` calls handlers. With a log in memory there are none: then handlers
+            are called between the polls.
+        jitter: Gives a number from 0 to 1 that spreads retries and polls; for tests.
 
     Raises:
-        SettingsError: Engine, client and handlers are not all of one site.
+        SettingsError: Engine, client and handlers are not all of one site, or there is no worker.
     """
 
     def __init__(
@@ -90,6 +57,9 @@ class Runner:
         site: Site,
         *,
         interval: float = 30.0,
+        longest_interval: float = LONGEST_INTERVAL,
+        full_listing_every: timedelta = FULL_LISTING_EVERY,
+        workers: int = 1,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         if not engine.site == client.site_name == site.name:
@@ -98,24 +68,29 @@ class Runner:
                 f" {site.name}.",
                 hint="Give all three the site's AMIE name.",
             )
+        if workers < 1:
+            raise SettingsError("A runner has at least one worker.")
         self.engine = engine
         self.client = client
         self.site = site
-        self.interval = interval
+        self._workers = workers
+        self._jitter = jitter
+        self._poller = Poller(engine, client, full_listing_every=full_listing_every)
         self._worker = Worker(engine, site, jitter=jitter)
         self._sender = Sender(engine, client, jitter=jitter)
-        self._noted: set[str] = set()
-        self._looks: dict[str, tuple[datetime, timedelta]] = {}
+        self._pace = Pace(interval, longest_interval)
+        self._poll_at: datetime | None = None
+        self._longest_pause = timedelta()
 
     def poll_once(self) -> dict[OutcomeKind, int]:
-        """Take in all that the service lists; return how many packets came to what end.
+        """Take in what is new at the service; return how many packets came to what end.
 
         Raises:
             AMIERequestError: The service could not be asked for its list, or for a transaction's history.
             LogError: The database can't be used.
         """
         result = Round()
-        self._poll(result)
+        self._poller.poll(result)
         _raise_first(result)
         return result.received
 
@@ -147,146 +122,115 @@ class Runner:
             stop: Once it is set, no further handler is called; what was decided is still sent.
         """
         result = Round()
-        steps: dict[str, Callable[[Round], None]] = {
-            "polling": self._poll,
-            "working": lambda result: self._work(result, stop),
-            "sending": self._send,
-        }
-        for doing, step in steps.items():
-            try:
-                step(result)
-            except AMIEEngineError as error:
-                self._note(result, error)
-            except Exception as error:  # noqa: BLE001 # not even a defect of ours stops the loop
-                self._note(result, InternalError.caused_by(error, doing))
+        self._try(result, "polling", self._poller.poll)
+        self._try(result, "working", lambda result: self._work(result, stop))
+        self._try(result, "sending", self._send)
         return result
+
+    def tick(self, stop: threading.Event | None = None, *, works: bool = True) -> tuple[Round, float]:
+        """Do what is due now: poll when it is time, work, send; for a loop of the site's own.
+
+        Args:
+            stop: Once it is set, no further handler is called; what was decided is still sent.
+            works: Whether handlers are called; False where other threads or processes do that.
+
+        Returns:
+            What was done, and after how many seconds the service is to be polled next. Work that waits for a
+            time, and what other processes put into the outbox, is looked for by each call.
+        """
+        result = Round()
+        polls = self._is_poll_due()
+        if polls:
+            self._try(result, "polling", self._poller.poll)
+        if works:
+            self._try(result, "working", lambda result: self._work(result, stop))
+        if not result.key_is_refused and (polls or not self._pace.is_refused):
+            self._try(result, "sending", self._send)
+        if polls or result.has_news or result.key_is_refused:
+            self._plan_next_poll(result)
+        assert self._poll_at is not None  # noqa: S101 # the first tick polls
+        seconds = (self._poll_at - self.engine.now()).total_seconds()
+        return result, max(seconds, 0.0)
 
     def run(
         self, stop: threading.Event | None = None, *, on_round: Callable[[Round], object] | None = None
     ) -> None:
-        """Run rounds until ``stop`` is set; in the main thread also until SIGTERM or SIGINT.
+        """Run until ``stop`` is set; in the main thread also until SIGTERM or SIGINT.
 
-        A handler that is at work then is finished first, and what was decided is sent.
+        Handlers are called in threads of their own: a slow one holds up neither polling nor sending. One that
+        is at work at the end is finished first, and what was decided is sent.
 
         Args:
             stop: Set it to end the loop.
-            on_round: Called after each round with what it did.
+            on_round: Called with what was done, each time that something was done, or the service was asked.
         """
         stop = stop or threading.Event()
-        with stopping_on_signals(stop):
+        in_threads = not self.engine.database.is_in_memory
+        hands = Hands(self._work_alone, stop, self._workers if in_threads else 0)
+        with stopping_on_signals(stop), hands:
             while not stop.is_set():
-                result = self.run_once(stop)
-                if on_round is not None:
+                polls = self._is_poll_due()
+                result, seconds = self.tick(stop, works=not in_threads)
+                hands.add_what_was_done(result)
+                if result.has_news:
+                    hands.look_again()
+                if on_round is not None and (polls or result.moved or result.errors):
                     on_round(result)
-                if not result.moved or result.errors:
-                    stop.wait(self.interval)
+                if not (result.moved and not result.errors):
+                    hands.wait(min(seconds, LOOK_AGAIN))
+        result = Round()
+        hands.add_what_was_done(result)
+        if not self._pace.is_refused:
+            self._try(result, "sending", self._send)
+        if on_round is not None and (result.moved or result.errors):
+            on_round(result)
         logger.info("Stopped.")
 
-    def _poll(self, result: Round) -> None:
-        listing = self.client.list_packets()
-        histories: dict[str, None] = {}
-        for outcome in self._receive((*listing, *(entry.document for entry in listing.unreadable)), result):
-            result.received[outcome.kind] += 1
-            self._tell(outcome)
-            gap = outcome.history_needed or outcome.kind is OutcomeKind.HELD
-            if gap and outcome.trans_rec_id is not None:
-                histories[outcome.trans_rec_id] = None
-        for trans_rec_id in (*histories, *self._moved_unseen(listing)):
-            self._adopt(trans_rec_id, result)
-        self._acknowledge(listing)
-
-    def _receive(self, sources: Sequence[Any], result: Round) -> Iterator[Outcome]:
-        """Take in what is listed, a batch a commit."""
-        for start in range(0, len(sources), _BATCH):
-            batch = sources[start : start + _BATCH]
-            try:
-                yield from self.engine.receive_all(batch)
-            except LogError:
-                raise
-            except Exception:  # noqa: BLE001 # a defect with one packet must not hide the others
-                yield from self._receive_each(batch, result)
-
-    def _receive_each(self, sources: Sequence[Any], result: Round) -> Iterator[Outcome]:
-        for source in sources:
-            try:
-                outcome = self.engine.receive(source)
-            except LogError:
-                raise
-            except Exception as error:  # noqa: BLE001 # the others go on
-                self._note(result, InternalError.caused_by(error, "receiving a packet"))
-                continue
-            yield outcome
-
-    def _moved_unseen(self, listing: PacketList) -> list[str]:
-        """The open transactions of which the service lists nothing any more.
-
-        It lists a packet until it is answered: so it has gone on without us. An answer of its was lost on
-        the way, or it, or another tool of the site, has set the transaction failed. Its history tells. One
-        that has no news is asked for again later and later.
-        """
-        documents = (entry.document for entry in listing.unreadable)
-        listed = {str(packet.trans_rec_id) for packet in listing} | {
-            _trans_rec_id(each) for each in documents
-        }
+    def _is_poll_due(self) -> bool:
+        """Also where the clock has gone back: else nothing would be polled until it gets there."""
         now = self.engine.now()
-        open_ids = [transaction.trans_rec_id for transaction in self.engine.transactions(open_only=True)]
-        unseen = [name for name in open_ids if name is not None and name not in listed]
-        self._looks = {name: self._looks[name] for name in unseen if name in self._looks}
-        due = [name for name in unseen if name not in self._looks or self._looks[name][0] <= now]
-        for name in due[:_LOOKS_A_ROUND]:
-            pause = min(self._looks[name][1] * 2, _LAST_LOOK) if name in self._looks else _FIRST_LOOK
-            self._looks[name] = (now + pause, pause)
-        return due[:_LOOKS_A_ROUND]
+        return self._poll_at is None or now >= self._poll_at or self._poll_at - now > self._longest_pause
+
+    def _plan_next_poll(self, result: Round) -> None:
+        pause = self._pace.after(
+            has_news=result.moved, key_is_refused=result.key_is_refused, jitter=self._jitter()
+        )
+        if result.key_is_refused:
+            logger.error(
+                "The service refuses the site's key: nothing is polled or sent for %d seconds. Check it.",
+                pause,
+            )
+        at_once = result.moved and not result.errors
+        self._longest_pause = timedelta(seconds=pause)
+        self._poll_at = self.engine.now() + timedelta(seconds=0 if at_once else pause)
+
+    def _work_alone(self, stop: threading.Event) -> Round:
+        """Call the handlers for all that may be worked on now, and nothing else."""
+        result = Round()
+        self._try(result, "working", lambda result: self._work(result, stop))
+        return result
 
     def _work(self, result: Round, stop: threading.Event | None) -> None:
-        result.worked = self._worker.work_once(stop)
+        for end, count in self._worker.work_once(stop).items():
+            result.worked[end] += count
 
     def _send(self, result: Round) -> None:
         sent = self._sender.send_once()
-        result.sent = sent.arrived
+        result.sent += sent.arrived
         result.errors += sent.errors
 
-    def _adopt(self, trans_rec_id: str, result: Round) -> None:
-        """Fetch the history of a transaction of which a packet came whose predecessors the log has not: it
-        began before the log did, or another tool of the site has replied in it."""
+    def _try(self, result: Round, doing: str, step: Callable[[Round], None]) -> None:
         try:
-            outcomes = self.engine.adopt(self.client.get_transaction(trans_rec_id))
-        except AMIERequestError as error:
-            logger.warning("The history of transaction %s can't be fetched.", trans_rec_id)
-            self._note(result, error)
-            return
-        logger.info("Fetched the history of transaction %s: %d packets.", trans_rec_id, len(outcomes))
-        for outcome in outcomes:
-            self._tell(outcome)
-
-    def _acknowledge(self, listing: PacketList) -> None:
-        acknowledged = self.engine.note_full_listing(listing)
-        if acknowledged:
-            logger.info("Acknowledging %d informs that linger at the service.", acknowledged)
-
-    def _tell(self, outcome: Outcome) -> None:
-        """Log what is loud, once, though every poll may list it again."""
-        message = _LOUD.get(outcome.kind)
-        note = f"{outcome.kind}:{outcome.quarantine_id or outcome.packet_rec_id}"
-        if message is not None and note not in self._noted:
-            self._noted.add(note)
-            logger.error(message, outcome.packet_rec_id or "without id", outcome.trans_rec_id or "unknown")
-        elif outcome.kind is OutcomeKind.ACCEPTED:
-            logger.info(
-                "Received %s as packet %s of transaction %s.",
-                outcome.packet_type,
-                outcome.packet_rec_id,
-                outcome.trans_rec_id,
-            )
-
-    def _note(self, result: Round, error: AMIEEngineError) -> None:
-        result.errors.append(error)
-        logger.warning("%s: %s", error.code, told(error))
+            step(result)
+        except AMIEEngineError as error:
+            _note(result, error)
+        except Exception as error:  # noqa: BLE001 # not even a defect of ours stops the loop
+            _note(result, InternalError.caused_by(error, doing))
 
 
-def _trans_rec_id(document: Any) -> str:
-    header = document.get("header") if isinstance(document, dict) else None
-    return str(header.get("trans_rec_id")) if isinstance(header, dict) else ""
+def _note(result: Round, error: AMIEEngineError) -> None:
+    result.errors.append(error)
+    logger.warning("%s: %s", error.code, told(error))
 
 
 def _raise_first(result: Round) -> None:

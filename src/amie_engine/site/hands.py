@@ -1,0 +1,92 @@
+"""The threads in which a runner calls handlers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from amie_engine.site.round import Round
+from amie_engine.site.worker import Worked
+
+__all__ = ["LOOK_AGAIN", "Hands"]
+
+LOOK_AGAIN = 5.0
+"""Seconds after which work that waits for a time, or for another process, is looked for again."""
+
+_GOES_ON = frozenset({Worked.REPLIED, Worked.ASKED, Worked.FAILED, Worked.PARKED})
+"""After these, something else may be ready."""
+
+
+class Hands:
+    """Threads that work, and tell the loop what they have done.
+
+    They are there during a ``with`` block; at its end each finishes what it is at.
+
+    Args:
+        work: Works on all that may be worked on now, and tells what came of it. It never raises.
+        stop: Set at the end, or before by anybody.
+        count: How many threads.
+    """
+
+    def __init__(self, work: Callable[[threading.Event], Round], stop: threading.Event, count: int) -> None:
+        self._work = work
+        self._stop = stop
+        self._done = Round()
+        self._news = threading.Event()
+        self._changed = threading.Condition()
+        self._looks = 0
+        # Daemons: nobody waits for them who wants to end at once, with a second Ctrl-C.
+        self._threads = [
+            threading.Thread(target=self._go_on, name=f"amie-worker-{number}", daemon=True)
+            for number in range(1, count + 1)
+        ]
+        self._threads.append(threading.Thread(target=self._watch, name="amie-watcher", daemon=True))
+
+    def __enter__(self) -> Hands:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something was done, it is to stop, or the time is up."""
+        self._news.wait(seconds)
+        self._news.clear()
+
+    def look_again(self) -> None:
+        """Have the threads look for work now."""
+        with self._changed:
+            self._looks += 1
+            self._changed.notify_all()
+
+    def add_what_was_done(self, result: Round) -> None:
+        """Add to a round what was done since this was asked last."""
+        with self._changed:
+            done, self._done = self._done, Round()
+        result.add(done)
+
+    def _watch(self) -> None:
+        """Wake all that waits once it is to stop."""
+        self._stop.wait()
+        self._news.set()
+        self.look_again()
+
+    def _go_on(self) -> None:
+        while not self._stop.is_set():
+            looks = self._looks
+            result = self._work(self._stop)
+            with self._changed:
+                self._done.add(result)
+            if any(result.worked[end] for end in _GOES_ON):
+                self._news.set()
+            else:
+                self._wait(looks)
+
+    def _wait(self, looks: int) -> None:
+        """Wait until there may be work again."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._looks != looks or self._stop.is_set(), LOOK_AGAIN)

@@ -1,0 +1,182 @@
+"""Polling: what is new at the service is taken into the log, at few calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from amie_engine.client import AMIEClient
+from amie_engine.engine import Engine, Outcome, OutcomeKind
+from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError
+from amie_engine.packet.packetlist import PacketList
+from amie_engine.site.round import Round
+from amie_engine.site.telling import told
+
+__all__ = ["FULL_LISTING_EVERY", "Poller"]
+
+logger = logging.getLogger("amie_engine.site")
+
+FULL_LISTING_EVERY = timedelta(minutes=15)
+
+_OVERLAP = timedelta(minutes=10)
+"""How much of what was listed before is asked for again: clocks differ, and a listing takes its time."""
+
+_FIRST_LOOK = timedelta(minutes=1)
+_LAST_LOOK = timedelta(hours=1)
+_LOOKS_A_ROUND = 50
+"""How many histories one round fetches, so that a long absence costs the service few calls at a time."""
+
+_BATCH = 100
+"""How many packets are taken in in one commit: each commit waits for the disk."""
+
+_LOUD = {
+    OutcomeKind.CONFLICT: "Packet %s of transaction %s came again with other content; both are kept.",
+    OutcomeKind.QUARANTINED: "Packet %s of transaction %s is in quarantine.",
+}
+
+
+class Poller:
+    """Takes in what the service lists.
+
+    It asks for all that is in progress at first and now and then, and otherwise only for what has changed
+    since the poll before.
+
+    Args:
+        engine: Where the packets go.
+        client: A client for the same site.
+        full_listing_every: How long after a full listing the next one is due.
+    """
+
+    def __init__(
+        self, engine: Engine, client: AMIEClient, *, full_listing_every: timedelta = FULL_LISTING_EVERY
+    ) -> None:
+        self._engine = engine
+        self._client = client
+        self._full_listing_every = full_listing_every
+        self._listed_all_at: datetime | None = None
+        self._listed_at: datetime | None = None
+        self._noted: set[str] = set()
+        self._looks: dict[str, tuple[datetime, timedelta]] = {}
+
+    def poll(self, result: Round) -> None:
+        """Take in what is new.
+
+        Args:
+            result: Where to count what came to what end, and what went wrong with some of it.
+
+        Raises:
+            AMIERequestError: The service could not be asked.
+            LogError: The database can't be used.
+        """
+        now = self._engine.now()
+        is_full = self._is_full_listing_due(now)
+        since = None if is_full or self._listed_at is None else self._listed_at - _OVERLAP
+        listing = self._client.list_packets(update_time_start=since)
+        histories: dict[str, None] = {}
+        for outcome in self._receive((*listing, *(entry.document for entry in listing.unreadable)), result):
+            result.received[outcome.kind] += 1
+            self._tell(outcome)
+            gap = outcome.history_needed or outcome.kind is OutcomeKind.HELD
+            if gap and outcome.trans_rec_id is not None:
+                histories[outcome.trans_rec_id] = None
+        unseen = self._moved_unseen(listing) if is_full else ()
+        for trans_rec_id in (*histories, *unseen):
+            self._adopt(trans_rec_id, result)
+        if is_full:
+            self._acknowledge(listing)
+            self._listed_all_at = now
+        self._listed_at = now
+
+    def _is_full_listing_due(self, now: datetime) -> bool:
+        """Also where the clock has gone back: what came since would never be asked for."""
+        if self._listed_all_at is None or self._listed_at is None or now < self._listed_at:
+            return True
+        return now - self._listed_all_at >= self._full_listing_every
+
+    def _receive(self, sources: Sequence[Any], result: Round) -> Iterator[Outcome]:
+        """Take in what is listed, a batch a commit."""
+        for start in range(0, len(sources), _BATCH):
+            batch = sources[start : start + _BATCH]
+            try:
+                yield from self._engine.receive_all(batch)
+            except LogError:
+                raise
+            except Exception:  # noqa: BLE001 # a defect with one packet must not hide the others
+                yield from self._receive_each(batch, result)
+
+    def _receive_each(self, sources: Sequence[Any], result: Round) -> Iterator[Outcome]:
+        for source in sources:
+            try:
+                outcome = self._engine.receive(source)
+            except LogError:
+                raise
+            except Exception as error:  # noqa: BLE001 # the others go on
+                _note(result, InternalError.caused_by(error, "receiving a packet"))
+                continue
+            yield outcome
+
+    def _moved_unseen(self, listing: PacketList) -> list[str]:
+        """The open transactions of which a full listing has nothing any more.
+
+        The service lists a packet until it is answered: so it has gone on without us. An answer of its was
+        lost on the way, or it, or another tool of the site, has set the transaction failed. Its history
+        tells. One that has no news is asked for again later and later.
+        """
+        documents = (entry.document for entry in listing.unreadable)
+        listed = {str(packet.trans_rec_id) for packet in listing} | {
+            _trans_rec_id(each) for each in documents
+        }
+        now = self._engine.now()
+        open_ids = [transaction.trans_rec_id for transaction in self._engine.transactions(open_only=True)]
+        unseen = [name for name in open_ids if name is not None and name not in listed]
+        self._looks = {name: self._looks[name] for name in unseen if name in self._looks}
+        due = [name for name in unseen if name not in self._looks or self._looks[name][0] <= now]
+        for name in due[:_LOOKS_A_ROUND]:
+            pause = min(self._looks[name][1] * 2, _LAST_LOOK) if name in self._looks else _FIRST_LOOK
+            self._looks[name] = (now + pause, pause)
+        return due[:_LOOKS_A_ROUND]
+
+    def _adopt(self, trans_rec_id: str, result: Round) -> None:
+        """Fetch the history of a transaction of which a packet came whose predecessors the log has not: it
+        began before the log did, or another tool of the site has replied in it."""
+        try:
+            outcomes = self._engine.adopt(self._client.get_transaction(trans_rec_id))
+        except AMIERequestError as error:
+            logger.warning("The history of transaction %s can't be fetched.", trans_rec_id)
+            _note(result, error)
+            return
+        logger.info("Fetched the history of transaction %s: %d packets.", trans_rec_id, len(outcomes))
+        for outcome in outcomes:
+            self._tell(outcome)
+
+    def _acknowledge(self, listing: PacketList) -> None:
+        acknowledged = self._engine.note_full_listing(listing)
+        if acknowledged:
+            logger.info("Acknowledging %d informs that linger at the service.", acknowledged)
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Log what is loud, once, though every poll may list it again."""
+        message = _LOUD.get(outcome.kind)
+        note = f"{outcome.kind}:{outcome.quarantine_id or outcome.packet_rec_id}"
+        if message is not None and note not in self._noted:
+            self._noted.add(note)
+            logger.error(message, outcome.packet_rec_id or "without id", outcome.trans_rec_id or "unknown")
+        elif outcome.kind is OutcomeKind.ACCEPTED:
+            logger.info(
+                "Received %s as packet %s of transaction %s.",
+                outcome.packet_type,
+                outcome.packet_rec_id,
+                outcome.trans_rec_id,
+            )
+
+
+def _note(result: Round, error: AMIEEngineError) -> None:
+    result.errors.append(error)
+    logger.warning("%s: %s", error.code, told(error))
+
+
+def _trans_rec_id(document: Any) -> str:
+    header = document.get("header") if isinstance(document, dict) else None
+    return str(header.get("trans_rec_id")) if isinstance(header, dict) else ""

@@ -1,0 +1,54 @@
+"""What one round of the loop did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from amie_engine.engine import OutcomeKind
+from amie_engine.errors import AMIEEngineError, ServiceAuthenticationError
+from amie_engine.site.worker import Worked
+
+__all__ = ["Round"]
+
+_NEWS = frozenset({OutcomeKind.ACCEPTED, OutcomeKind.CONFIRMED})
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round of the loop did.
+
+    Attributes:
+        received: How many packets came to what end.
+        worked: How many items of work came to what end.
+        sent: How much of the outbox has arrived.
+        errors: What went wrong; the rest went on.
+    """
+
+    received: dict[OutcomeKind, int] = field(default_factory=lambda: dict.fromkeys(OutcomeKind, 0))
+    worked: dict[Worked, int] = field(default_factory=lambda: dict.fromkeys(Worked, 0))
+    sent: int = 0
+    errors: list[AMIEEngineError] = field(default_factory=list)
+
+    def add(self, other: Round) -> None:
+        """Count in what another one did."""
+        for kind, count in other.received.items():
+            self.received[kind] += count
+        for end, count in other.worked.items():
+            self.worked[end] += count
+        self.sent += other.sent
+        self.errors += other.errors
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the service had something new, or was told something that it may answer at once."""
+        return bool(any(self.received[kind] for kind in _NEWS) or self.sent)
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything changed, so that another round may find more to do at once."""
+        return bool(self.has_news or self.worked[Worked.REPLIED])
+
+    @property
+    def key_is_refused(self) -> bool:
+        """Whether the service refuses the site's key."""
+        return any(isinstance(error, ServiceAuthenticationError) for error in self.errors)

@@ -1,0 +1,187 @@
+"""Polling at few calls: only what is new, later and later without news, and hardly with a wrong key."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amie_engine import Runner, Work
+from amie_engine.engine import OutcomeKind
+from amie_engine.errors import SettingsError
+from amie_engine.site import Round
+from amie_engine.site.pace import Pace
+from tests.site.site_world import NO_KEY, FlakyService, World, database_in, handling, tiny_site
+
+RPC, TWO = "request_project_create", "request_project_reactivate"
+
+
+class TestPace:
+    def waits(self, *polls: str) -> list[float]:
+        pace = Pace(30.0, 300.0)
+        return [
+            round(pace.after(has_news=poll == "news", key_is_refused=poll == "refused", jitter=0.5), 3)
+            for poll in polls
+        ]
+
+    def test_it_slows_down_while_there_is_nothing_up_to_a_limit(self) -> None:
+        assert self.waits(*["nothing"] * 9) == [30, 45, 67.5, 101.25, 151.875, 227.812, 300, 300, 300]
+
+    def test_news_bring_it_back_at_once(self) -> None:
+        assert self.waits("nothing", "nothing", "news", "nothing") == [30, 45, 30, 45]
+
+    def test_while_the_key_is_refused_it_doubles_up_to_an_hour(self) -> None:
+        assert self.waits(*["refused"] * 8) == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+        assert self.waits("refused", "refused", "nothing", "nothing") == [60, 120, 30, 45]
+
+    @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0, 1))))
+    def test_it_is_never_shorter_or_longer_than_a_tenth_off_its_limits(self, polls: list[Any]) -> None:
+        pace = Pace(30.0, 300.0)
+        for has_news, refused, jitter in polls:
+            pause = pace.after(has_news=has_news, key_is_refused=refused, jitter=jitter)
+            assert 27 <= pause <= (3960 if refused else 330)
+
+
+def runner_of(world: World, **settings: Any) -> Runner:
+    return Runner(world.engine, world.client, tiny_site(), jitter=lambda: 0.5, **settings)
+
+
+def listings(service: FlakyService) -> list[dict[str, list[str]]]:
+    """The queries of the calls that list packets."""
+    paths = [urlsplit(path) for method, path in service.calls if method == "GET"]
+    return [parse_qs(each.query) for each in paths if each.path.endswith("/packets/NCSA")]
+
+
+class TestWhatIsAskedFor:
+    def test_all_at_first_then_what_is_new_with_an_overlap_and_all_again(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        runner = runner_of(flaky_world, full_listing_every=timedelta(minutes=15))
+        for _ in range(5):
+            runner.poll_once()
+            flaky_world.clock.forward(minutes=6)
+        starts = [query.get("update_time", [""])[0].partition(",")[0] for query in listings(service)]
+        times = ["", "11:50", "11:56", "", "12:08"]
+        assert starts == [f"2026-01-15T{time}:00+00:00" if time else "" for time in times]
+
+    def test_what_came_meanwhile_is_taken_in(self, world: World) -> None:
+        world.clock.now = datetime.now(UTC)
+        runner = runner_of(world)
+        runner.poll_once()
+        world.client.start_scenario(RPC)
+        assert runner.poll_once()[OutcomeKind.ACCEPTED] == 1
+
+    def test_after_a_poll_that_failed_nothing_is_left_out(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        runner = runner_of(flaky_world)
+        runner.poll_once()
+        service.fail("GET", NO_KEY)
+        flaky_world.clock.forward(minutes=1)
+        assert runner.run_once().key_is_refused
+        flaky_world.clock.forward(minutes=1)
+        runner.poll_once()
+        assert listings(service)[-1]["update_time"] == ["2026-01-15T11:50:00+00:00,"]
+
+    def test_a_clock_that_went_back_has_all_listed(self, flaky_world: World, service: FlakyService) -> None:
+        runner = runner_of(flaky_world)
+        runner.poll_once()
+        flaky_world.clock.forward(hours=-1)
+        runner.poll_once()
+        assert "update_time" not in listings(service)[-1]
+
+
+class TestIdling:
+    def live(self, world: World, runner: Runner, *, look_again: float = 3600.0, **time: float) -> None:
+        """Run for some time of the test's clock, and look for work so many seconds apart."""
+        until = world.clock.now + timedelta(**time)
+        while world.clock.now < until:
+            _, seconds = runner.tick()
+            world.clock.forward(seconds=min(max(seconds, 0.001), look_again))
+
+    def test_a_day_without_news_costs_the_service_few_calls(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        self.live(flaky_world, runner_of(flaky_world), days=1)
+        calls = Counter(method for method, _ in service.calls)
+        assert set(calls) == {"GET"}
+        assert 24 * 12 <= calls["GET"] == len(listings(service)) <= 24 * 12 + 6
+
+    def test_work_that_waits_makes_no_calls_and_does_not_spin(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        world = flaky_world
+        called: list[Any] = []
+
+        def handler(packet: Any, work: Work) -> Any:
+            called.append(world.clock.now)
+            return work.defer(until=world.clock.now + timedelta(hours=6), reason="maintenance")
+
+        world.client.start_scenario(RPC)
+        site = handling(RPC, handler)
+        runner = Runner(world.engine, world.client, site, jitter=lambda: 0.5)
+        before = len(service.calls)
+        self.live(world, runner, look_again=60, days=1)
+        assert len(called) == 4
+        assert len(service.calls) - before <= 24 * 12 + 20
+
+    def test_a_refused_key_stops_polling_and_sending_loudly(
+        self, flaky_world: World, service: FlakyService, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world = flaky_world
+        world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        runner.poll_once()
+        runner.work_once()
+        service.fail("GET", *[NO_KEY] * 50)
+        service.fail("POST", *[NO_KEY] * 50)
+        service.calls.clear()
+        with caplog.at_level(logging.ERROR):
+            self.live(world, runner, look_again=60, hours=4)
+        assert len(service.calls) < 15
+        assert "refuses the site's key" in caplog.text
+        assert [each.status for each in world.engine.outbox.open()] == ["pending"]
+        service.faults.clear()
+        self.live(world, runner, look_again=60, hours=2)
+        assert [each.status for each in world.engine.outbox.open()] == []
+        assert len(world.replies("notify_project_create")) == 1
+
+
+class TestThreads:
+    def test_a_slow_handler_holds_up_neither_polling_nor_sending(self, world: World, tmp_path: Any) -> None:
+        world.database = database_in(tmp_path)
+        world.restart()
+        slow_is_at_work, go_on, stop = threading.Event(), threading.Event(), threading.Event()
+        first: list[str] = []
+
+        def handler(packet: Any, work: Work) -> Any:
+            if not first:
+                first.append(work.trans_rec_id)
+                slow_is_at_work.set()
+                assert go_on.wait(30)
+            return work.fail("no")
+
+        def on_round(done: Round) -> None:
+            states = {str(one.trans_rec_id): one.state for one in world.sandbox.transactions()}
+            if first and {state for name, state in states.items() if name != first[0]} == {"failed"}:
+                go_on.set()
+            if world.sandbox.idle and not done.moved:
+                stop.set()
+
+        world.client.start_scenario(TWO)
+        site = handling(RPC, handler)
+        runner = Runner(world.engine, world.client, site, interval=0.01, longest_interval=0.05, workers=2)
+        runner.run(stop, on_round=on_round)
+        assert slow_is_at_work.is_set()
+        assert {one.state for one in world.sandbox.transactions()} == {"failed"}
+
+    def test_a_runner_has_a_worker(self, world: World) -> None:
+        with pytest.raises(SettingsError):
+            Runner(world.engine, world.client, tiny_site(), workers=0)
