@@ -2,8 +2,8 @@
 
     python benchmarks/workers.py --folder /somewhere/on/a/real/disk
 
-Each run works off the same requests in a fresh log, on SQLite and on a PostgreSQL server of the benchmark's own;
-runs with one worker and with two take turns, and their medians are compared.
+Each run works off the same requests in a fresh log, on SQLite and on a PostgreSQL server of the benchmark's
+own; runs with one worker and with two take turns, and their medians are compared.
 """
 
 from __future__ import annotations
