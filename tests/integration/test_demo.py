@@ -186,3 +186,14 @@ def test_the_service_is_gone_afterwards_even_after_an_error(tmp_path: Path) -> N
     address = urlsplit(urls[0])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.hostname or "", address.port or 0), timeout=5)
+
+
+@pytest.mark.parametrize("seed", ["1", "3", "11"])
+def test_both_sides_agree_through_every_fault(amie: Call, seed: str) -> None:
+    status, out = amie("demo", "--faults", "--json", "--seed", seed)
+    told = json.loads(out)
+    assert (status, told["agrees"]) == (0, True)
+    assert {row["service"] for row in told["transactions"]} <= {"completed", "failed"}
+    assert all(row["service"] == row["log"] for row in told["transactions"])
+    assert sum(told["faults"].values()) > 20
+    assert told["quarantine"] == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from amie_engine.cli.output import print_json
 from amie_engine.cli.stage import SITE, Comparison, Stage, agree, compare, play, stage
 from amie_engine.cli.tables import state_text, transactions_table, type_name
 from amie_engine.engine import Engine, TransactionSummary
-from amie_engine.sandbox import OFFICIAL_SCENARIOS, Sandbox
+from amie_engine.sandbox import OFFICIAL_SCENARIOS, Faults, Sandbox
 
 __all__ = ["demo"]
 
@@ -35,7 +35,12 @@ def demo(
         str | None,
         typer.Option(metavar="URL", help="The log's database.", show_default="a fresh SQLite file"),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Same seed, same people and projects.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Same seed, same people and projects, and same faults.")
+    ] = 0,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Have calls fail, get lost, come twice; waiting takes no time.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Play the official test scenarios from end to end on this machine.
@@ -44,28 +49,34 @@ def demo(
     transaction done. Then it compares what both sides say of each, and exits with 1 unless all have completed
     and both agree. The log stays, to look into.
 
-    Example:
+    With --faults, a third of all calls go wrong: connections are closed before or after the service has
+    acted, answers are cut off or come from a proxy, calls arrive twice, old packets are listed again, the key
+    is refused for a while, and now and then the hub fails a transaction. Both sides must agree all the same.
+
+    Examples:
 
         amie-engine demo --scenario request_user_modify
+        amie-engine demo --faults --seed 7
     """
     scenarios = [scenario] if scenario is not None else list(OFFICIAL_SCENARIOS)
     for name in scenarios:
         Sandbox(SITE).start_scenario(name)  # an unknown one is refused before anything is made
-    with stage(database, seed) as made:
+    chosen = Faults(seed=seed) if faults else None
+    with stage(database, seed, faults=chosen) as made:
         began = time.monotonic()
         show = _Show(Console(highlight=False, quiet=as_json), made.engine)
         for name in scenarios:
             with show.scenario(name):
                 play(made, name, show.update)
-        agreed = report(made, time.monotonic() - began, as_json=as_json)
+        agreed = report(made, time.monotonic() - began, as_json=as_json, faults=chosen)
     if not agreed:
         raise typer.Exit(1)
 
 
-def report(stage: Stage, seconds: float, *, as_json: bool) -> bool:
-    """Tell what the demo came to; return whether every transaction has completed, and both sides say so."""
+def report(stage: Stage, seconds: float, *, as_json: bool, faults: Faults | None = None) -> bool:
+    """Tell what the demo came to; return whether every transaction has ended, and both sides say so."""
     compared = compare(stage)
-    agreed = stage.hub.idle and agree(compared)
+    agreed = stage.hub.idle and agree(compared, may_fail=faults is not None)
     if as_json:
         result: dict[str, Any] = {
             "agrees": agreed,
@@ -74,25 +85,30 @@ def report(stage: Stage, seconds: float, *, as_json: bool) -> bool:
             "transactions": compared,
             "quarantine": len(stage.engine.quarantine()),
         }
+        if faults is not None:
+            result["faults"] = {str(fault): count for fault, count in sorted(faults.counts.items())}
         print_json(result)
     else:
-        _tell(stage, compared, seconds, agreed)
+        _tell(stage, compared, seconds, agreed, may_fail=faults is not None)
+        if faults is not None:
+            _tell_faults(faults)
     return agreed
 
 
-def _tell(stage: Stage, compared: list[Comparison], seconds: float, agreed: bool) -> None:
+def _tell(stage: Stage, compared: list[Comparison], seconds: float, agreed: bool, *, may_fail: bool) -> None:
     console = Console(highlight=False)
     ours = stage.engine.transactions()
     console.print()
     console.print(transactions_table(ours, stage.engine.now(), console.width))
     console.print()
     if agreed:
-        console.print(f"[green]{_all_of(len(compared))}[/green] ({seconds:.1f} s).")
+        console.print(f"[green]{_all_of(compared)}[/green] ({seconds:.1f} s).")
     else:
-        console.print("[red]Not every transaction has completed on both sides:[/red]")
+        ended = "ended alike" if may_fail else "completed"
+        console.print(f"[red]Not every transaction has {ended} on both sides:[/red]")
         table = Table("transaction", "type", "the service says", "the log says", box=None, pad_edge=False)
         for row in compared:
-            if not row["service"] == row["log"] == "completed":
+            if not agree([row], may_fail=may_fail):
                 known = (row["type"], row["service"], row["log"])
                 table.add_row(row["trans_rec_id"], *(value or "nothing" for value in known))
         console.print(table)
@@ -107,10 +123,19 @@ def _tell(stage: Stage, compared: list[Comparison], seconds: float, agreed: bool
         console.print(line, soft_wrap=True, markup=False)
 
 
-def _all_of(number: int) -> str:
+def _all_of(compared: Sequence[Comparison]) -> str:
+    number, failed = len(compared), sum(row["log"] == "failed" for row in compared)
+    if failed:
+        ends = f"{number - failed} of {number} transactions have completed and {failed} failed"
+        return f"{ends}, and both sides agree on every one"
     if number == 1:
         return "The one transaction has completed, and both sides agree on it"
     return f"All {number} transactions have completed, and both sides agree on every one"
+
+
+def _tell_faults(faults: Faults) -> None:
+    happened = ", ".join(f"{count} {fault.replace('_', ' ')}" for fault, count in faults.counts.most_common())
+    Console(highlight=False).print(f"Faults: {happened or 'none'}.", soft_wrap=True)
 
 
 class _Show:

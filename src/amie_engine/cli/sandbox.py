@@ -11,7 +11,7 @@ from rich.console import Console
 
 from amie_engine.cli.options import AsJson
 from amie_engine.cli.output import print_json_line
-from amie_engine.sandbox import OFFICIAL_SCENARIOS, Sandbox
+from amie_engine.sandbox import OFFICIAL_SCENARIOS, Faults, Sandbox
 
 __all__ = ["sandbox"]
 
@@ -30,6 +30,9 @@ def sandbox(
     seed: Annotated[int, typer.Option(metavar="NUMBER", help="Same seed, same people and projects.")] = 0,
     lingering: Annotated[
         bool, typer.Option("--lingering-informs", help="Informs stay listed until they are acknowledged.")
+    ] = False,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Have calls fail, get lost, or come twice, from the seed.")
     ] = False,
     scenario: Annotated[
         list[str] | None,
@@ -77,4 +80,4 @@ def sandbox(
 
     # When it has stopped, the server sends itself once more the signal that stopped it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    serve(made, port, on_start=started)
+    serve(made, port, faults=Faults(seed=seed) if faults else None, on_start=started)

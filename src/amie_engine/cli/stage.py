@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -17,14 +19,17 @@ from amie_engine._resources import folder
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.errors import SettingsError
-from amie_engine.sandbox import Sandbox
+from amie_engine.sandbox import Faults, Sandbox
 from amie_engine.site import Runner, Site
+from amie_engine.testing import Clock
 
 __all__ = ["SITE", "Comparison", "Stage", "agree", "compare", "example_site", "play", "stage"]
 
 SITE = "CAMPUS"
 """The demo's site."""
 
+_HUB_FAILS = 0.02
+_PAUSE = 60.0
 _ROUNDS_WITHOUT_NEWS = 5
 _SECONDS = 60
 
@@ -37,6 +42,7 @@ class Stage:
     client: AMIEClient
     engine: Engine
     runner: Runner
+    clock: Callable[[], datetime]
 
 
 class Comparison(TypedDict):
@@ -53,6 +59,8 @@ def stage(
     database: str | None = None,
     seed: int = 0,
     open_site: Callable[[Path], AbstractContextManager[Site]] | None = None,
+    *,
+    faults: Faults | None = None,
 ) -> Iterator[Stage]:
     """Start a service on a free port, open a log, and take both down at the end of the block.
 
@@ -60,6 +68,8 @@ def stage(
         database: The log's URL; without one, a fresh SQLite file that stays for the user to look into.
         seed: What people and projects are made up from.
         open_site: Opens the site, on a path for its own database; the example site where it is not given.
+        faults: What happens to the service's calls. Then the hub fails transactions, too, and waiting takes
+            no time: the clock is moved on instead.
 
     Raises:
         SettingsError: The log has transactions of the demo's in it already.
@@ -69,12 +79,13 @@ def stage(
 
     place = Path(tempfile.mkdtemp(prefix="amie-demo-"))
     url = database or f"sqlite:///{place / 'amie.db'}"
-    hub = Sandbox(SITE, seed=seed, hub="SANDBOX")
+    clock = Clock(datetime.now(UTC), tick=timedelta(milliseconds=1)) if faults else partial(datetime.now, UTC)
+    hub = Sandbox(SITE, seed=seed, hub="SANDBOX", failures=_HUB_FAILS if faults else 0.0, clock=clock)
     try:
         with (
-            Engine(url, site=SITE, hub="sandbox") as engine,
-            SandboxServer(hub) as server,
-            AMIEClient(SITE, hub.api_key, server.url) as client,
+            Engine(url, site=SITE, hub="sandbox", clock=clock) as engine,
+            SandboxServer(hub, faults=faults) as server,
+            AMIEClient(SITE, hub.api_key, server.url, sleep=partial(_pass, clock)) as client,
             (open_site or example_site)(place / "campus.db") as site,
         ):
             if engine.transactions():
@@ -82,7 +93,7 @@ def stage(
                     "The demo needs a log without sandbox transactions in it.",
                     hint="Give another --database, or none: then it makes a fresh one.",
                 )
-            yield Stage(hub, client, engine, Runner(engine, client, site))
+            yield Stage(hub, client, engine, Runner(engine, client, site), clock)
     finally:
         if database is not None:
             shutil.rmtree(place, ignore_errors=True)
@@ -99,12 +110,31 @@ def play(stage: Stage, scenario: str, on_round: Callable[[], object]) -> None:
     give_up = time.monotonic() + _SECONDS
     stage.client.start_scenario(scenario)
     idle = 0
-    while not stage.hub.idle and idle < _ROUNDS_WITHOUT_NEWS and time.monotonic() < give_up:
+    while not _is_over(stage) and time.monotonic() < give_up:
         done = stage.runner.run_once()
-        idle = 0 if done.moved else idle + 1
         on_round()
-    stage.runner.run_once()  # takes in the hub's last word
+        if isinstance(stage.clock, Clock):
+            stage.clock.forward(seconds=0 if done.moved and not done.errors else _PAUSE)
+        elif not done.moved:
+            idle += 1
+            if idle == _ROUNDS_WITHOUT_NEWS:
+                break
+        else:
+            idle = 0
     on_round()
+
+
+def _is_over(stage: Stage) -> bool:
+    """Whether nothing is open at the service any more, and the log has its last word."""
+    return stage.hub.idle and agree(compare(stage), may_fail=True)
+
+
+def _pass(clock: Callable[[], datetime], seconds: float) -> None:
+    """Have time pass: by waiting, or by moving the clock."""
+    if isinstance(clock, Clock):
+        clock.forward(seconds=seconds)
+    else:
+        time.sleep(seconds)
 
 
 def compare(stage: Stage) -> list[Comparison]:
@@ -125,9 +155,10 @@ def compare(stage: Stage) -> list[Comparison]:
     ]
 
 
-def agree(compared: Sequence[Comparison]) -> bool:
-    """Whether there are transactions, and every one has completed on both sides."""
-    return bool(compared) and all(row["service"] == row["log"] == "completed" for row in compared)
+def agree(compared: Sequence[Comparison], *, may_fail: bool = False) -> bool:
+    """Whether there are transactions, and every one has completed on both sides, or also failed on both."""
+    ends = ("completed", "failed") if may_fail else ("completed",)
+    return bool(compared) and all(row["service"] == row["log"] in ends for row in compared)
 
 
 @contextmanager

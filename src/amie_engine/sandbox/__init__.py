@@ -6,6 +6,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from amie_engine.sandbox.faults import HOSTILE, Fault, Faults
 from amie_engine.sandbox.hub import Sandbox, ScenarioProgress, TransactionSummary
 from amie_engine.sandbox.listing import PacketQuery
 from amie_engine.sandbox.scenarios import OFFICIAL_SCENARIOS, REQUEST_TYPES
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from amie_engine.sandbox.server import SandboxServer, serve
 
 __all__ = [
+    "HOSTILE",
     "OFFICIAL_SCENARIOS",
     "REQUEST_TYPES",
+    "Fault",
+    "Faults",
     "PacketQuery",
     "Sandbox",
     "SandboxServer",

@@ -16,6 +16,7 @@ __all__ = [
     "account_data",
     "account_inactivate",
     "account_reactivate",
+    "inform_failure",
     "inform_success",
     "person_merge",
     "project_create",
@@ -171,3 +172,12 @@ def _data(person_id: str, project_id: str, person: Person) -> Body:
 def inform_success() -> Body:
     """ITC: the transaction is complete."""
     return {"DetailCode": "1", "Message": "OK", "StatusCode": "Success"}
+
+
+def inform_failure() -> Body:
+    """ITC: the transaction has failed."""
+    return {
+        "DetailCode": "2",
+        "Message": "The hub could not go on with this transaction",
+        "StatusCode": "Failure",
+    }

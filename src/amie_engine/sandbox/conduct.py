@@ -29,6 +29,7 @@ class Conduct:
         seed: What is made up depends on it alone.
         latency: After how long the hub's answers and next requests appear.
         clock: Gives the time.
+        failures: How likely it is that the hub fails a transaction where it would answer.
     """
 
     def __init__(
@@ -38,12 +39,15 @@ class Conduct:
         seed: int,
         latency: timedelta,
         clock: Callable[[], datetime],
+        failures: float,
     ) -> None:
         self._ledger = ledger
         self._resources = resources
         self._seed = seed
         self._latency = latency
         self._clock = clock
+        self._failures = failures
+        self._chance = Random(f"failures/{seed}")  # noqa: S311 # for tests, not for secrets
         self._registry = Registry()
         self._chain_numbers = count()
         self._later: list[tuple[datetime, int, Callable[[datetime], None]]] = []
@@ -175,6 +179,8 @@ class Conduct:
         if transaction.state in FINAL_STATES:
             return
         (move,) = moves_from(transaction.type, transaction.state, Party.HUB)
+        if self._chance.random() < self._failures:
+            move = Move.INFORM_FAILURE
         self._ledger.settle(notice, COMPLETED, now)
         notice.answered_by = self._send(
             transaction, move, *self._packet_for(move, notice, transaction), now
@@ -185,6 +191,8 @@ class Conduct:
     ) -> tuple[str, dict[str, Any]]:
         if move == Move.INFORM_SUCCESS:
             return INFORM, bodies.inform_success()
+        if move == Move.INFORM_FAILURE:
+            return INFORM, bodies.inform_failure()
         person = self._registry.person_told_of(notice.type, notice.body, transaction.request)
         self._registry.issue_dn(person)
         make = bodies.project_data if move == "data_project_create" else bodies.account_data

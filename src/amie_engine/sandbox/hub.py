@@ -63,6 +63,7 @@ class Sandbox:
         lingering_informs: What happens to an inform_transaction_complete of the hub. False: it is listed once
             and then gone from the list of packets in progress. True: it stays listed until the site
             acknowledges it with an inform of its own.
+        failures: How likely it is, from 0 to 1, that the hub fails a transaction where it would answer.
         latency: Seconds after which the hub's answers and next requests appear; 0 is within the same call.
         clock: Gives the time, with its zone.
 
@@ -79,6 +80,7 @@ class Sandbox:
         resources: Sequence[str] | None = None,
         seed: int = 0,
         lingering_informs: bool = False,
+        failures: float = 0.0,
         latency: float = 0.0,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -94,6 +96,8 @@ class Sandbox:
             raise SettingsError(
                 "The sandbox's latency is no time.", hint=f"Give seconds, from 0 to {MAXIMUM_LATENCY}."
             )
+        if not 0 <= failures <= 1:
+            raise SettingsError("The sandbox's rate of failures is none.", hint="Give a number from 0 to 1.")
         slug = re.sub(r"[^a-z0-9]+", "-", site.lower()).strip("-") or "site"
         made_up = [f"{name}.{slug}.access-ci.org" for name in ("delta", "omega")]
         self.site = site
@@ -108,7 +112,9 @@ class Sandbox:
         self._lingering_informs = lingering_informs
         self._lock = RLock()
         self._ledger = Ledger(hub, site)
-        self._conduct = Conduct(self._ledger, self.resources, seed, timedelta(seconds=latency), clock)
+        self._conduct = Conduct(
+            self._ledger, self.resources, seed, timedelta(seconds=latency), clock, failures
+        )
 
     def __repr__(self) -> str:
         return f"<Sandbox of {self.hub} for {self.site}>"

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address
 from threading import Event, Thread
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from amie_engine.errors import DependencyMissing, SandboxError, SettingsError
 from amie_engine.sandbox.app import BASE_PATH, create_app
+from amie_engine.sandbox.faults import Faults
 from amie_engine.sandbox.hub import Sandbox
+from amie_engine.sandbox.mishaps import FaultyApp
 
 try:
     import uvicorn
@@ -66,10 +68,14 @@ def _url(listener: socket.socket) -> str:
 class _Uvicorn(uvicorn.Server):
     """uvicorn that tells when it has started."""
 
-    def __init__(self, sandbox: Sandbox, on_start: Callable[[], None]) -> None:
+    def __init__(self, sandbox: Sandbox, faults: Faults | None, on_start: Callable[[], None]) -> None:
+        app: Any = create_app(sandbox)
+        if faults is not None:
+            calls, tests = f"{BASE_PATH}/", f"{BASE_PATH}/test/"
+            app = FaultyApp(app, faults, paths=calls, listings=f"{BASE_PATH}/packets/", spared=tests)
         super().__init__(
             uvicorn.Config(
-                create_app(sandbox),
+                app,
                 lifespan="off",
                 ws="none",
                 log_config=None,  # the host program's logging stays as it is
@@ -92,13 +98,17 @@ class SandboxServer:
         sandbox: What is served.
         host: A loopback address.
         port: The port; 0 takes a free one.
+        faults: What happens to its calls; nothing where None is given.
 
     Raises:
         SettingsError: The address is not a loopback address, or the port is taken (when the block begins).
     """
 
-    def __init__(self, sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0, *, faults: Faults | None = None
+    ) -> None:
         self.sandbox = sandbox
+        self.faults = faults
         self._host = host
         self._port = port
         self._url: str | None = None
@@ -127,7 +137,7 @@ class SandboxServer:
         listener = _listen(self._host, self._port)
         started = Event()
         self._url = _url(listener)
-        self._server = _Uvicorn(self.sandbox, started.set)
+        self._server = _Uvicorn(self.sandbox, self.faults, started.set)
         self._thread = Thread(
             target=self._server.run, args=([listener],), name="amie-engine sandbox", daemon=True
         )
@@ -162,6 +172,7 @@ def serve(
     port: int = 8080,
     *,
     host: str = "127.0.0.1",
+    faults: Faults | None = None,
     on_start: Callable[[str], None] | None = None,
 ) -> None:
     """Serve a sandbox in the foreground until the process is interrupted.
@@ -170,6 +181,7 @@ def serve(
         sandbox: What is served.
         port: The port; 0 takes a free one.
         host: A loopback address.
+        faults: What happens to its calls; nothing where None is given.
         on_start: Called with the service's base URL as soon as it answers.
 
     Raises:
@@ -177,7 +189,7 @@ def serve(
     """
     listener = _listen(host, port)
     url = _url(listener)
-    server = _Uvicorn(sandbox, lambda: on_start(url) if on_start is not None else None)
+    server = _Uvicorn(sandbox, faults, lambda: on_start(url) if on_start is not None else None)
     # After a clean stop, uvicorn raises the interrupt once more.
     with contextlib.closing(listener), contextlib.suppress(KeyboardInterrupt):
         server.run([listener])
