@@ -38,6 +38,7 @@
      │   ├─ ConcurrencyConflict             concurrency-conflict
      │   ├─ ConnectionNotJoinable           connection-not-joinable
      │   ├─ EventUnreadable                 event-unreadable
+     │   ├─ LogDamaged                      log-damaged
      │   ├─ LogNotEmpty                     log-not-empty
      │   ├─ StagedCallsWaiting              staged-calls-waiting
      │   ├─ BackupFailed                    backup-failed
@@ -101,6 +102,7 @@ __all__ = [
     "HandlerInvalid",
     "HandlerReturnedNothing",
     "InternalError",
+    "LogDamaged",
     "LogError",
     "LogNotEmpty",
     "NothingToSeal",
@@ -415,6 +417,16 @@ class EventUnreadable(LogError):
 
     code = "event-unreadable"
     default_hint = "Install the release that wrote it, or a later one."
+
+
+class LogDamaged(LogError):
+    """An event of the log is missing, or the counter row does not say what the newest event says."""
+
+    code = "log-damaged"
+    default_hint = (
+        "Change nothing in it: keep a copy of the database as it is, and see with `amie-engine verify` what"
+        " is wrong."
+    )
 
 
 class LogNotEmpty(LogError):

@@ -22,6 +22,7 @@ from amie_engine.errors import (
     DatabaseSchemaMissing,
     DependencyMissing,
     FileNotWritten,
+    LogDamaged,
     LogError,
     NothingToSeal,
     SealError,
@@ -302,6 +303,24 @@ def test_a_log_that_was_rewritten_is_told(
     )
     assert only(busy, seal=seal) == only(busy, since=seal) == told
     assert verify(busy.database, seal=before).whole, "what is behind a seal, it does not prove"
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("DELETE FROM amie_events WHERE position > 100", "ends with event 100, and its counter says"),
+        ("UPDATE amie_log_head SET position = 100", "its counter|The log's counter says"),
+        ("UPDATE amie_log_head SET hash = 'x'", "The counter's hash is not that of the newest event"),
+        ("DELETE FROM amie_events WHERE position = 1", "The first or the newest event of the log is missing"),
+    ],
+)
+def test_a_log_whose_counter_does_not_fit_its_newest_event_is_not_sealed(
+    busy: Engine, bare: Bare, key: Path, sql: str, told: str
+) -> None:
+    drop_triggers(bare())
+    bare().execute(sql)
+    with pytest.raises(LogDamaged, match=told):
+        make_seal(busy.database, key)
 
 
 # Keys

@@ -37,8 +37,8 @@ MEANINGS = {
     "seal-of-another-log": "The seal belongs to another log, or this one was made anew from its beginning.",
     "log-shorter-than-seal": "Its end was removed since, or an older copy of it was put in its place.",
     "sealed-event-differs": "The log was rewritten, from that event or one before it on.",
-    "projection-differs": "Its table was changed by hand, or the newest events were removed."
-    " `amie-engine rebuild` makes it as the events say.",
+    "projection-differs": "Its table was changed by hand; or the newest events were removed, and the counter"
+    " with them. Compare with a seal (--seal) or a backup before you rebuild.",
 }
 """By code, what a problem can mean."""
 

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from amie_engine.audit.counter import read_end
+from amie_engine.audit.counter import read_end, refuse_other_end
 from amie_engine.audit.problems import Problem, problem
 from amie_engine.audit.stored import StoredRows
-from amie_engine.errors import LogError, NothingToSeal, SealInvalid, SealSignatureWrong, SealUnreadable
+from amie_engine.errors import LogDamaged, NothingToSeal, SealInvalid, SealSignatureWrong, SealUnreadable
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Cursor, Database
 from amie_engine.log.migrate import check_schema
@@ -104,14 +104,15 @@ def make_seal(
         NothingToSeal: The log has no events.
         SealKeyUnusable: The file has no such key.
         DependencyMissing: The extra ``seal`` is not installed.
-        LogError: The database can't be used, or has a damaged event at its end or beginning.
+        LogDamaged: Its counter row does not say what the newest event says, or the first event is missing.
+        LogError: The database can't be used.
     """
     from amie_engine.audit.signing import PrivateKey
 
     check_schema(database, make=False)
     private_key = PrivateKey(key)
     with database.read() as cursor:
-        end = read_end(cursor)
+        end = refuse_other_end(cursor)
         first = _one(_HASH_AT.read(cursor, {"position": 1}))
     if end.position < 1:
         raise NothingToSeal(f"The log in {database.url} has no events yet.")
@@ -126,7 +127,7 @@ def make_seal(
         "public_key": private_key.public,
     }
     if not _is_seal(content | {"signature": "0" * 128}):
-        raise LogError("The log is damaged.", hint="See where with `amie-engine verify`.")
+        raise LogDamaged("The first or the newest event of the log is missing, or no event of the engine's.")
     signature = private_key.sign(_signed(content))
     del content["format"], content["version"]
     return Seal(**content, signature=signature, key_known=True)

@@ -61,8 +61,9 @@ def replay(
     by type and state.
 
     --check makes every projection anew from the events, in temporary tables, and compares: it names the first
-    event that a projection does not show, and the exit status is 1. Nothing is changed; `amie-engine rebuild`
-    mends it.
+    event that a projection does not show, and the exit status is 1. Nothing is changed.
+
+    Where events are missing, up to the position that is asked for, that is told and nothing else.
 
     Examples:
 
@@ -100,6 +101,10 @@ def rebuild(
 
     Readers and writers go on meanwhile; writers wait for a moment at the end. The events themselves are never
     changed. On PostgreSQL the role needs DELETE on the projections: use the one that migrates.
+
+    Projections that differ may be all that is left of events that were removed. Compare the log with a seal
+    or a backup first (`amie-engine verify --seal`), and keep a copy of the database. Where an event is
+    missing, or the counter row does not say what the newest event says, nothing is changed.
 
     Example:
 
@@ -164,7 +169,11 @@ def _print_check(result: ProjectionCheck) -> None:
     console.print("The first of them:")
     for difference in result.differences[:5]:
         console.print(f"  {_sentence(difference)}", markup=False)
-    console.print("Put them right with: amie-engine rebuild")
+    console.print(
+        "Their tables were changed by hand; or the newest events were removed, and the counter with them."
+        " Compare the log with a seal or a backup first (amie-engine verify --seal FILE), and keep a copy of"
+        " the database. Then put them right with: amie-engine rebuild"
+    )
 
 
 def _sentence(difference: Difference) -> str:
