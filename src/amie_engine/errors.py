@@ -33,7 +33,8 @@
      │   ├─ DatabaseSchemaNewer             database-schema-newer
      │   ├─ DatabaseForeign                 database-foreign
      │   ├─ DatabaseUnavailable             database-unavailable
-     │   │   └─ ConnectionLost              connection-lost
+     │   │   ├─ ConnectionLost              connection-lost
+     │   │   └─ TemporaryTablesRefused      temporary-tables-refused
      │   ├─ CommitInDoubt                   commit-in-doubt
      │   ├─ ConcurrencyConflict             concurrency-conflict
      │   ├─ ConnectionNotJoinable           connection-not-joinable
@@ -135,6 +136,7 @@ __all__ = [
     "SiteError",
     "StagedCallsWaiting",
     "StartNotAllowed",
+    "TemporaryTablesRefused",
     "TransactionClosed",
     "TransactionNotFound",
 ]
@@ -386,6 +388,17 @@ class ConnectionLost(DatabaseUnavailable):
 
     code = "connection-lost"
     default_hint = "Call again; if it comes often, see what the server's own log says of it."
+
+
+class TemporaryTablesRefused(DatabaseUnavailable):
+    """The database allows no temporary tables, in which the projections are made anew."""
+
+    code = "temporary-tables-refused"
+    default_hint = (
+        "Ask the primary server, in a session that may write, as a role with TEMPORARY on the database; the"
+        " events alone can be verified here: `amie-engine verify --events-only`."
+    )
+    retryable = False
 
 
 class CommitInDoubt(LogError):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from sys import maxsize
 
-__all__ = ["FIRST", "MEANINGS", "Findings", "Problem", "problem"]
+__all__ = ["FIRST", "MEANINGS", "OF_PROJECTIONS", "OF_SEALS", "Findings", "Problem", "problem"]
 
 FIRST = 10
 """How many problems are told one by one; the others are counted."""
@@ -41,6 +41,12 @@ MEANINGS = {
     " with them. Compare with a seal (--seal) or a backup before you rebuild.",
 }
 """By code, what a problem can mean."""
+
+OF_SEALS = frozenset({"seal-of-another-log", "log-shorter-than-seal", "sealed-event-differs"})
+"""What is wrong where a seal is not this log's: the events may be whole all the same."""
+
+OF_PROJECTIONS = frozenset({"projection-differs"})
+"""What is wrong where the projections are: the events are whole then."""
 
 
 @dataclass(frozen=True, slots=True)

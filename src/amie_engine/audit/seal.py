@@ -23,7 +23,7 @@ from amie_engine.log.database import Cursor, Database
 from amie_engine.log.migrate import check_schema
 from amie_engine.log.store import format_time
 
-__all__ = ["Seal", "check_seal", "make_seal", "new_key", "read_seal"]
+__all__ = ["CheckedSeal", "Seal", "check_seal", "make_seal", "new_key", "read_seal"]
 
 _FORMAT = "amie-engine seal"
 _VERSION = 1
@@ -165,8 +165,25 @@ def read_seal(file: Path, *, public_key: Path | None = None) -> Seal:
     return Seal(**signed, signature=signature, key_known=known is not None)
 
 
-def check_seal(cursor: Cursor, seal: Seal) -> Iterator[Problem]:
-    """Yield why a log is not the one that was sealed, in a transaction that sees one state of it."""
+@dataclass(frozen=True, slots=True)
+class CheckedSeal:
+    """A seal, and why the log is not the one that was sealed; None where it is."""
+
+    seal: Seal
+    problem: Problem | None
+
+    @property
+    def is_contained(self) -> bool:
+        """Whether the log is, up to the seal's position, what it was then."""
+        return self.problem is None
+
+
+def check_seal(cursor: Cursor, seal: Seal) -> CheckedSeal:
+    """Look whether a log is the one that was sealed, in a transaction that sees one state of it."""
+    return CheckedSeal(seal, next(_mismatch(cursor, seal), None))
+
+
+def _mismatch(cursor: Cursor, seal: Seal) -> Iterator[Problem]:
     end = read_end(cursor)
     sealed = f"the seal was made at {seal.position}"
     if end.position < 1:
