@@ -426,7 +426,7 @@ class ConnectionNotJoinable(LogError):
 
 
 class EventUnreadable(LogError):
-    """An event in the log has a type or a schema version that this release does not know."""
+    """An event in the log has a type or a schema version that this release does not know, or was damaged."""
 
     code = "event-unreadable"
     default_hint = "Install the release that wrote it, or a later one."

@@ -7,7 +7,6 @@ states.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from amie_engine.engine.state import SET_FAILED, START, TransactionState
 from amie_engine.errors import LogDamaged
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Cursor, Database, Statement
-from amie_engine.log.events import OF_NO_TRANSACTION, Event, EventType, current_schema
+from amie_engine.log.events import OF_NO_TRANSACTION, Event, EventType, current_schema, read_facts
 from amie_engine.log.store import format_time
 from amie_engine.log.whole import check_gapless, read_head, read_stream
 from amie_engine.protocol import FINAL_STATES, Party, State, opened_by, step
@@ -191,7 +190,7 @@ class Replay:
             effect = _EFFECTS[kind]
             if effect == _PACKET:
                 if _ATTACHED in facts or _CALL in facts or _REPLACES in facts or _ACKNOWLEDGES in facts:
-                    marks = json.loads(facts)
+                    marks = read_facts(position, kind, newest[kind], facts)
                     if marks.get("acknowledges") or marks.get("attached"):
                         continue
                     if marks.get("call") == SET_FAILED:
@@ -209,7 +208,7 @@ class Replay:
             elif effect == _FAILED:
                 state[1] = _FAILED_STATE
             elif effect == _DECIDED:
-                if state[0] is None and json.loads(facts)["answers"] == START:
+                if state[0] is None and read_facts(position, kind, newest[kind], facts)["answers"] == START:
                     state[0] = opened_by(packet_type, Party.SITE)
             elif effect == _MOVED:
                 state[3] = None
