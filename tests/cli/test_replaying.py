@@ -72,6 +72,16 @@ def test_a_line_for_every_transaction_in_the_order_in_which_they_began(amie: Ami
     assert [row["state"] for row in rows] == ["completed", "completed", "requested"]
 
 
+def test_where_there_are_several_hubs_or_sites_every_line_names_its_own(amie: Amie, whole: Clock) -> None:
+    with Engine(URL, site="NCSA", hub="test[0]", clock=whole) as engine:
+        engine.receive(packet(1))
+    assert "access NCSA request_project_create completed 2" in flat(amie("replay").out)
+    assert (
+        amie("replay", "--all").out.splitlines()[1:][0].startswith("access  NCSA 50001        RPC  completed")
+    )
+    assert amie("replay", "--all").out.splitlines()[-1].startswith("test[0] NCSA 5001         RPC  requested")
+
+
 def test_one_transaction_in_full_as_it_was(amie: Amie, whole: Clock) -> None:
     told = flat(amie("replay", "--transaction", "50001", "--until", "3").out)
     assert "Transaction 50001" in told

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from amie_engine.audit import (
@@ -280,10 +281,16 @@ def _print_every(replayed: Replay, *, as_json: bool) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     _print_position(console, replayed)
+    places = {row[:2] for row in replayed.counts()}
+    widths = [max((len(one_line(place[part])) for place in places), default=0) for part in (0, 1)]
     for transaction in replayed.transactions():
+        place = ""
+        if len(places) > 1:
+            hub, site = one_line(transaction.hub), one_line(transaction.site)
+            place = escape(f"{hub:{widths[0]}} {site:{widths[1]}} ")
         name = transaction.trans_rec_id or f"({transaction.stream[:8]})"
         console.print(
-            f"{shown(name):12} {type_name(transaction.type, wide=False):4}",
+            f"{place}{shown(name):12} {type_name(transaction.type, wide=False):4}",
             state_text(f"{transaction.state:10}"),
             f"{transaction.updated_at:%Y-%m-%d %H:%M:%S}  event {transaction.position}",
         )
