@@ -35,11 +35,13 @@
      │   ├─ DatabaseSchemaNewer             database-schema-newer
      │   ├─ DatabaseForeign                 database-foreign
      │   ├─ DatabaseUnavailable             database-unavailable
-     │   │   └─ ConnectionLost              connection-lost
+     │   │   ├─ ConnectionLost              connection-lost
+     │   │   └─ TemporaryTablesRefused      temporary-tables-refused
      │   ├─ CommitInDoubt                   commit-in-doubt
      │   ├─ ConcurrencyConflict             concurrency-conflict
      │   ├─ ConnectionNotJoinable           connection-not-joinable
      │   ├─ EventUnreadable                 event-unreadable
+     │   ├─ LogDamaged                      log-damaged
      │   ├─ LogNotEmpty                     log-not-empty
      │   ├─ StagedCallsWaiting              staged-calls-waiting
      │   ├─ BackupFailed                    backup-failed
@@ -107,6 +109,7 @@ __all__ = [
     "HandlerReturnedNothing",
     "InternalError",
     "LeaseLost",
+    "LogDamaged",
     "LogError",
     "LogNotEmpty",
     "NothingToSeal",
@@ -140,6 +143,7 @@ __all__ = [
     "StagedCallsWaiting",
     "StartNotAllowed",
     "StepInvalid",
+    "TemporaryTablesRefused",
     "TransactionClosed",
     "TransactionNotFound",
     "WorkNotFound",
@@ -406,6 +410,17 @@ class ConnectionLost(DatabaseUnavailable):
     default_hint = "Call again; if it comes often, see what the server's own log says of it."
 
 
+class TemporaryTablesRefused(DatabaseUnavailable):
+    """The database allows no temporary tables, in which the projections are made anew."""
+
+    code = "temporary-tables-refused"
+    default_hint = (
+        "Ask the primary server, in a session that may write, as a role with TEMPORARY on the database; the"
+        " events alone can be verified here: `amie-engine verify --events-only`."
+    )
+    retryable = False
+
+
 class CommitInDoubt(LogError):
     """The connection broke at a commit, and the database can't be asked whether it has committed."""
 
@@ -431,10 +446,20 @@ class ConnectionNotJoinable(LogError):
 
 
 class EventUnreadable(LogError):
-    """An event in the log has a type or a schema version that this release does not know."""
+    """An event in the log has a type or a schema version that this release does not know, or was damaged."""
 
     code = "event-unreadable"
     default_hint = "Install the release that wrote it, or a later one."
+
+
+class LogDamaged(LogError):
+    """An event of the log is missing, or the counter row does not say what the newest event says."""
+
+    code = "log-damaged"
+    default_hint = (
+        "Change nothing in it: keep a copy of the database as it is, and see with `amie-engine verify` what"
+        " is wrong."
+    )
 
 
 class LogNotEmpty(LogError):

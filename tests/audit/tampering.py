@@ -98,7 +98,9 @@ class OpenLog:
 
     def verify(self, *, seal: Seal | None = None, since: Seal | None = None) -> Verdict:
         """Verify the log as it is now."""
-        verification = Verification(lambda: nullcontext(self._cursor), seal=seal, since=since)
+        verification = Verification(
+            lambda: nullcontext(self._cursor), seals=[] if seal is None else [seal], since=since
+        )
         verification.run()
         return verification.verdict(1.0)
 

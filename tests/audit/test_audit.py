@@ -79,11 +79,12 @@ class TestWhy:
         assert not row.active
         assert [cause.made for cause in row.causes] == [("active",), ("account", "login")]
         assert row.causes[0].packet.packet_type == "notify_project_inactivate"
-        assert "60000" not in transactions(audit(engine, person="u1"))
         request(engine, "request_project_reactivate", 60_010, ProjectID="project-1")
         found = audit(engine, person="u1")
         assert account(found).active
         assert account(found).causes[0].trans_rec_id == "60010"
+        assert transactions(found) == ["50001", "60000", "60010"]
+        assert found.transactions == 3
         [project] = found.projects
         assert (project.pi_person_id, project.active, project.accounts) == ("u1", True, 1)
         assert [cause.trans_rec_id for cause in project.causes] == ["60010", "50001"]
@@ -224,19 +225,34 @@ class TestWhom:
         assert found.person is not None
         assert (found.person.local_ids, found.person.global_ids) == (("u2", "u3"), ("g2", "g3"))
         assert found.person.merged == (("u3", "u2"),)
-        assert transactions(found) == ["2", "3", "4", "6"]
+        assert transactions(found) == ["2", "3", "4", "6", "7"]
+
+    def test_what_named_nobody_and_changed_an_account_of_theirs_is_theirs(self, people: Engine) -> None:
+        take_up(people, "request_project_inactivate", 8, project="p1", person=None)  # it changes nothing more
+        take_up(people, "request_project_inactivate", 9, project="p2", person=None, resource="r2")
+        take_up(people, "request_project_reactivate", 10, project="p1", person=None)  # the PI's account alone
+        assert transactions(audit(people, person="u1")) == ["1", "7", "10"]
+        assert transactions(audit(people, person="u3")) == ["2", "3", "4", "6", "7"]
+        assert transactions(audit(people, person="u5")) == ["5", "9"]
+        assert transactions(audit(people, person="u3", project="p3")) == ["6"]
+        found = audit(people, person="u3", project="p1", resource="r1")
+        assert transactions(found) == ["2", "3", "7"]
+        assert found.transactions == 3
+        told = people.history(7).entries
+        positions = {entry.position for entry in found.entries}
+        assert positions >= {entry.position for entry in told}
 
     def test_a_login_of_several_is_told_of_all_and_says_so(self, people: Engine) -> None:
         found = audit(people, person="sam")
         assert found.person is not None
         assert found.person.several
         assert found.person.local_ids == ("u2", "u3", "u5")
-        assert transactions(found) == ["2", "3", "4", "5", "6"]
+        assert transactions(found) == ["2", "3", "4", "5", "6", "7"]
         assert {row.person_id for row in found.accounts} == {"u2", "u3", "u5"}
 
     def test_an_id_goes_before_a_login(self, people: Engine) -> None:
         take_up(people, "request_account_create", 8, person="u8", login="u1", project="p1", grant="G1")
-        assert transactions(audit(people, person="u1")) == ["1"]
+        assert transactions(audit(people, person="u1")) == ["1", "7"]
         assert transactions(audit(people, person="u8")) == ["8"]
 
     def test_local_ids_of_one_global_id_are_one_person(self, people: Engine) -> None:
@@ -253,7 +269,7 @@ class TestWhom:
         found = audit(people, person="u8")
         assert found.person is not None
         assert (found.person.local_ids, found.person.merged) == (("u1", "u8"), ())
-        assert transactions(found) == ["1", "8"]
+        assert transactions(found) == ["1", "7", "8"]
 
     def test_a_request_that_has_only_their_login_is_theirs(self, people: Engine) -> None:
         packet = sample("spec/request_account_create", transaction=9, packet=90)
@@ -301,7 +317,7 @@ class TestWhom:
         other = history("request_account_create", 5, person="u1", global_id="g1", grant="G2")["DATA"][0]
         assert people.receive(other).kind == "conflict"
         assert transactions(audit(people, person="u2"))[-1] == "20"
-        assert transactions(audit(people, person="u1")) == ["1", "5"]
+        assert transactions(audit(people, person="u1")) == ["1", "5", "7"]
 
 
 class TestWhat:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
@@ -212,8 +215,69 @@ def test_a_folder_that_is_not_there(busy: Engine, tmp_path: Path) -> None:
 
 def test_a_copy_whose_counter_does_not_fit_is_removed(busy: Engine, bare: Bare, copy: Path) -> None:
     bare().execute("UPDATE amie_log_head SET position = position + 1")
-    with pytest.raises(BackupFailed, match="counter and the newest event differ"):
+    with pytest.raises(BackupFailed, match="The log ends with event") as caught:
         back_up(busy.database, copy)
+    assert "amie-engine verify" in caught.value.hint
+    assert list(copy.parent.iterdir()) == []
+
+
+_LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from amie_engine.audit import back_up, import_log
+from amie_engine.errors import AMIEEngineError
+from amie_engine.log.database import Database
+
+url, target, what, size = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+source = Database(url)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+try:
+    if what == "backup":
+        back_up(source, target)
+    else:
+        import_log(Database(f"sqlite:///{target}"), source)
+except AMIEEngineError as error:
+    print(error.code, error.message)
+"""
+
+
+@pytest.mark.parametrize("size", [40_000, 100_000, 150_000])
+@pytest.mark.parametrize("what", ["backup", "import"])
+def test_where_there_is_no_room_nothing_is_left_and_the_target_is_named(
+    busy: Engine, copy: Path, what: str, size: int
+) -> None:
+    """Files may be no larger here, as on a disk that is full."""
+    url = str(busy.database.engine.url)
+    busy.close()
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED, url, str(copy), what, str(size)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = (
+        f"file-not-written The file {copy} " if what == "backup" else "database-unavailable The database"
+    )
+    assert done.stdout.startswith(expected), done.stdout + done.stderr
+    assert str(copy) in done.stdout
+    assert list(copy.parent.iterdir()) == []
+
+
+def test_a_disk_that_is_full_leaves_nothing_either(
+    busy: Engine, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+
+    def with_few_pages(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **options)
+        connection.execute("PRAGMA max_page_count = 20")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", with_few_pages)
+    with pytest.raises(FileNotWritten, match="there is no room for it") as caught:
+        back_up(busy.database, copy)
+    assert str(copy) in caught.value.message
     assert list(copy.parent.iterdir()) == []
 
 

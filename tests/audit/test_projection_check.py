@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from amie_engine.audit import check_projections, rebuild
-from amie_engine.engine import Engine
+from amie_engine.engine import Engine, shadow
+from amie_engine.errors import LogDamaged
 from amie_engine.log.database import Database
 from amie_engine.log.schema import PROJECTIONS
 from amie_engine.testing import Clock
+from tests.audit.tampering import drop_triggers
 from tests.log.busy_site import answer, project_request, while_written_to, whole_project
 from tests.log.rebuilding import projection_rows
 
@@ -91,6 +93,47 @@ def test_the_first_difference_is_that_of_the_earliest_event(busy: Engine, bare: 
     positions = [difference.position or 0 for difference in result.differences]
     assert len(positions) > 5
     assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("DELETE FROM amie_events WHERE position > 100", "ends with event 100, and its counter says"),
+        ("DELETE FROM amie_events WHERE position = 70", "The event at position 70 is missing"),
+        ("DELETE FROM amie_events WHERE position = 1", "The event at position 1 is missing"),
+        ("UPDATE amie_log_head SET position = 100", "The log's counter says that event 100 is the newest"),
+        ("UPDATE amie_log_head SET hash = 'x'", "The counter's hash is not that of the newest event"),
+        ("DELETE FROM amie_log_head", "The counter row of the log is missing"),
+    ],
+)
+@pytest.mark.parametrize("page", [1, 1000])
+def test_where_events_are_missing_nothing_is_compared_and_nothing_rebuilt(
+    busy: Engine, bare: Bare, monkeypatch: pytest.MonkeyPatch, sql: str, told: str, page: int
+) -> None:
+    monkeypatch.setattr(shadow, "_PAGE", page)
+    drop_triggers(bare())
+    bare().execute(sql)
+    before = projection_rows(busy.database)
+    for called in (check_projections, rebuild):
+        with pytest.raises(LogDamaged, match=told) as caught:
+            called(busy.database)
+        assert "amie-engine verify" in caught.value.hint
+    assert projection_rows(busy.database) == before
+
+
+def test_events_that_go_while_projections_are_rebuilt_are_noticed_before_anything_is_changed(
+    busy: Engine, bare: Bare
+) -> None:
+    drop_triggers(bare())
+    bare().execute("UPDATE amie_transactions SET held = held + 1")
+    before = projection_rows(busy.database)
+
+    def cut(done: int, total: int) -> None:
+        bare().execute("DELETE FROM amie_events WHERE position = ?", (total,))
+
+    with pytest.raises(LogDamaged, match="The log ends with event"):
+        rebuild(busy.database, cut)
+    assert projection_rows(busy.database) == before
 
 
 def test_readers_and_writers_go_on_while_projections_are_rebuilt(

@@ -13,7 +13,7 @@ from amie_engine.audit import ReplayedTransaction, position_at, replay, replay_o
 from amie_engine.engine import Engine
 from amie_engine.engine.evolve import evolve
 from amie_engine.engine.state import TransactionState
-from amie_engine.errors import EventUnreadable, LogError
+from amie_engine.errors import EventUnreadable, LogDamaged
 from amie_engine.log.events import UPCASTERS, EventType
 from amie_engine.testing import Clock
 from tests.log.busy_site import project_request, whole_project
@@ -176,14 +176,63 @@ def test_an_event_that_is_missing_is_told_of(busy: Engine, bare: Callable[[], sq
     with busy.view() as view:
         second = view.reader.stream(view.require(50_001).stream)[1].position
     without_triggers(bare, "DELETE FROM amie_events WHERE position = ?", second)
-    with pytest.raises(LogError, match="is number 3 of its stream, after number 1"):
+    with pytest.raises(LogDamaged, match=f"The event at position {second} is missing"):
+        replay(busy.database)
+    with pytest.raises(LogDamaged, match="is number 3 of its stream, after number 1"):
+        replay_one(busy.database, "50001")
+    with replay(busy.database, until=second - 1) as replayed:
+        assert replayed.position == second - 1
+
+
+@pytest.mark.parametrize("page", [1, 2, 500])
+def test_a_whole_stream_that_is_missing_is_told_of(
+    busy: Engine, bare: Callable[[], sqlite3.Connection], monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """No stream has a version too few then: only the positions tell."""
+    monkeypatch.setattr(replaying, "_PAGE", page)
+    [(position,)] = bare().execute(
+        "SELECT max(position) FROM amie_events GROUP BY stream HAVING count(*) = 1 ORDER BY 1 LIMIT 1"
+    )
+    without_triggers(bare, "DELETE FROM amie_events WHERE position = ?", position)
+    with pytest.raises(LogDamaged, match=f"The event at position {position} is missing"):
+        replay(busy.database)
+
+
+def test_a_stream_without_an_event_is_told_of_though_its_positions_were_mended(
+    busy: Engine, bare: Callable[[], sqlite3.Connection]
+) -> None:
+    with busy.view() as view:
+        second = view.reader.stream(view.require(50_001).stream)[1].position
+    without_triggers(bare, "DELETE FROM amie_events WHERE position = ?", second)
+    bare().execute("UPDATE amie_events SET position = -position WHERE position > ?", (second,))
+    bare().execute("UPDATE amie_events SET position = -position - 1 WHERE position < 0")
+    bare().execute("UPDATE amie_log_head SET position = position - 1")
+    with pytest.raises(LogDamaged, match="is number 3 of its stream, after number 1"):
         replay(busy.database)
 
 
 def test_a_tail_that_is_missing_is_told_of(busy: Engine, bare: Callable[[], sqlite3.Connection]) -> None:
     newest = busy.log.whole.head().position
     without_triggers(bare, "DELETE FROM amie_events WHERE position > ?", newest - 3)
-    with pytest.raises(LogError, match=f"no event behind position {newest - 3}"):
+    told = f"events {newest - 2} to {newest} are missing"
+    with pytest.raises(LogDamaged, match=told):
+        replay(busy.database)
+    with pytest.raises(LogDamaged, match=told):
+        replay_one(busy.database, "50001")
+    with pytest.raises(LogDamaged, match=f"The event at position {newest - 2} is missing"):
+        replay(busy.database, until=newest)
+    with pytest.raises(LogDamaged, match="is missing"):
+        position_at(busy.database, datetime(2100, 1, 1, tzinfo=UTC))
+    with replay(busy.database, until=newest - 3) as replayed:
+        assert replayed.position == newest - 3
+    assert replay_one(busy.database, "50001", until=newest - 3)[0].trans_rec_id == "50001"
+
+
+def test_a_counter_that_is_not_the_newest_events_is_told_of(
+    busy: Engine, bare: Callable[[], sqlite3.Connection]
+) -> None:
+    bare().execute("UPDATE amie_log_head SET hash = 'x'")
+    with pytest.raises(LogDamaged, match="The counter's hash is not that of the newest event"):
         replay(busy.database)
 
 

@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from amie_engine.audit import Seal, make_seal, new_key, read_seal, verify
+from amie_engine.audit import CheckedSeal, Seal, make_seal, new_key, read_seal, verify
 from amie_engine.engine import Engine
 from amie_engine.errors import (
     DatabaseSchemaMissing,
     DependencyMissing,
     FileNotWritten,
+    LogDamaged,
     LogError,
     NothingToSeal,
     SealError,
@@ -89,11 +90,12 @@ def test_a_log_contains_its_seal_then_and_later(
 ) -> None:
     seal = read_seal(seal_file, public_key=public(key))
     assert seal.key_known
-    assert verify(busy.database, seal=seal).whole
+    assert verify(busy.database, seals=[seal]).whole
     whole_project(busy, clock, 31)
-    verdict = verify(busy.database, seal=seal, since=seal)
+    verdict = verify(busy.database, seals=[seal, seal], since=seal)
     assert verdict.whole
-    assert (verdict.seal, verdict.since) == (seal, seal)
+    checked = CheckedSeal(seal, None)
+    assert (verdict.seals, verdict.since) == ((checked, checked), checked)
     assert verdict.events == busy.log.whole.head().position - seal.position
 
 
@@ -244,8 +246,12 @@ def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
 
 def only(engine: Engine, seal: Seal | None = None, since: Seal | None = None) -> tuple[int | None, str, str]:
     """The only problem of a log that is verified with a seal."""
-    verdict = verify(engine.database, seal=seal, since=since)
+    verdict = verify(engine.database, seals=[] if seal is None else [seal], since=since, projections=False)
     [problem] = verdict.problems
+    checked = verdict.since if seal is None else verdict.seals[0]
+    assert checked is not None
+    assert checked.problem == problem
+    assert verdict.events_whole
     return problem.position, problem.code, problem.sentence
 
 
@@ -301,7 +307,25 @@ def test_a_log_that_was_rewritten_is_told(
         f"Event {seal.position} does not have the hash that was sealed.",
     )
     assert only(busy, seal=seal) == only(busy, since=seal) == told
-    assert verify(busy.database, seal=before).whole, "what is behind a seal, it does not prove"
+    assert verify(busy.database, seals=[before]).whole, "what is behind a seal, it does not prove"
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("DELETE FROM amie_events WHERE position > 100", "ends with event 100, and its counter says"),
+        ("UPDATE amie_log_head SET position = 100", "its counter|The log's counter says"),
+        ("UPDATE amie_log_head SET hash = 'x'", "The counter's hash is not that of the newest event"),
+        ("DELETE FROM amie_events WHERE position = 1", "The first or the newest event of the log is missing"),
+    ],
+)
+def test_a_log_whose_counter_does_not_fit_its_newest_event_is_not_sealed(
+    busy: Engine, bare: Bare, key: Path, sql: str, told: str
+) -> None:
+    drop_triggers(bare())
+    bare().execute(sql)
+    with pytest.raises(LogDamaged, match=told):
+        make_seal(busy.database, key)
 
 
 # Keys
@@ -382,4 +406,4 @@ def test_without_cryptography_seals_name_the_extra_and_the_rest_works(
     ):
         with pytest.raises(DependencyMissing, match=r"pip install 'amie-engine\[seal\]'"):
             call()
-    assert verify(busy.database, seal=seal).whole
+    assert verify(busy.database, seals=[seal]).whole

@@ -133,6 +133,16 @@ def test_what_is_staged_is_told_of(amie: Amie, log: str) -> None:
     assert "amie-engine poll" in wrong.err
 
 
+@pytest.mark.parametrize("option", ["--until", "--after"])
+@pytest.mark.parametrize("given", ["2,324", "-1", "x", "1.5", "9" * 30])
+def test_what_is_no_position_is_told_in_our_words(amie: Amie, log: str, option: str, given: str) -> None:
+    wrong = amie("export", option, given)
+    assert (wrong.status, wrong.out) == (2, "")
+    assert f"{given} is no position. Give digits alone, such as 2324." in " ".join(
+        flat(wrong.err).replace("│", "").split()
+    )
+
+
 def test_a_reader_who_has_had_enough_is_no_error(amie: Amie, log: str) -> None:
     with Engine(URL, site="NCSA") as engine:
         for number in range(300):

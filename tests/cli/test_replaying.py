@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from amie_engine import Engine
 from amie_engine.testing import Clock
+from tests.audit.tampering import drop_triggers
 from tests.cli.cli_world import Result, flat, packet
 from tests.log.busy_site import play, whole_project
 
@@ -68,6 +70,16 @@ def test_a_line_for_every_transaction_in_the_order_in_which_they_began(amie: Ami
     ]
     rows = [json.loads(line) for line in amie("replay", "--all", "--json").out.splitlines()]
     assert [row["state"] for row in rows] == ["completed", "completed", "requested"]
+
+
+def test_where_there_are_several_hubs_or_sites_every_line_names_its_own(amie: Amie, whole: Clock) -> None:
+    with Engine(URL, site="NCSA", hub="test[0]", clock=whole) as engine:
+        engine.receive(packet(1))
+    assert "access NCSA request_project_create completed 2" in flat(amie("replay").out)
+    assert (
+        amie("replay", "--all").out.splitlines()[1:][0].startswith("access  NCSA 50001        RPC  completed")
+    )
+    assert amie("replay", "--all").out.splitlines()[-1].startswith("test[0] NCSA 5001         RPC  requested")
 
 
 def test_one_transaction_in_full_as_it_was(amie: Amie, whole: Clock) -> None:
@@ -133,6 +145,28 @@ def test_a_difference_is_named_with_its_event_and_mended(amie: Amie, whole: Cloc
     assert "2 changed" in told
     assert amie("replay", "--check").status == 0
     assert amie("rebuild", "--json").json["changed"] == {}
+
+
+def test_a_log_that_lacks_events_is_neither_replayed_nor_rebuilt(amie: Amie, whole: Clock) -> None:
+    with closing(sqlite3.connect("amie.db", isolation_level=None)) as connection:
+        drop_triggers(connection)
+        connection.execute("DELETE FROM amie_events WHERE position > 12")
+        before = list(connection.iterdump())
+        for command in (("replay",), ("replay", "--all"), ("replay", "--check"), ("rebuild",)):
+            result = amie(*command)
+            assert (result.status, result.out) == (1, "")
+            told = flat(result.err)
+            assert "ends with event 12, and its counter says 17: events 13 to 17 are missing." in told
+            assert "keep a copy of the database as it is, and see with `amie-engine verify`" in told
+            assert result.err.endswith("  log-damaged, see docs/errors.md\n")
+        assert list(connection.iterdump()) == before
+    assert "request_project_create completed 1" in flat(amie("replay", "--until", "12").out)
+
+
+def test_before_a_rebuild_a_seal_or_a_backup_is_to_be_looked_at(amie: Amie, whole: Clock) -> None:
+    _change("DELETE FROM amie_directory_projects")
+    told = flat(amie("replay", "--check").out)
+    assert told.index("verify --seal") < told.index("keep a copy") < told.index("amie-engine rebuild")
 
 
 def test_a_row_that_is_behind_and_one_that_nobody_made(amie: Amie, whole: Clock) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from amie_engine.audit.problems import MEANINGS
 from amie_engine.cli import progress
 from tests.audit.tampering import drop_triggers
 from tests.cli.cli_world import Result, flat, log, packet
@@ -102,7 +103,12 @@ def test_programs_get_json(amie: Amie, filled: Path) -> None:
     verdict = amie("verify", "--json").json
     assert (verdict["whole"], verdict["events"], verdict["position"]) == (True, 5, 5)
     assert (verdict["count"], verdict["kinds"], verdict["problems"]) == (0, {}, [])
-    assert (verdict["seal"], verdict["since"]) == (None, None)
+    assert (verdict["seals"], verdict["since"]) == ([], None)
+    assert (verdict["events_whole"], verdict["projections_agree"], verdict["not_compared"]) == (
+        True,
+        True,
+        None,
+    )
     assert verdict["bytes"] > 5000
     assert verdict["megabytes_per_second"] == pytest.approx(
         verdict["bytes"] / verdict["seconds"] / 1e6, abs=0.1
@@ -191,7 +197,9 @@ def test_since_a_seal_only_what_is_new_is_looked_at(amie: Amie, sealed: Path) ->
     assert "1 event behind event 5 looked at, up to position 6" in result.out
     assert "up to event 5 nothing was looked at again" in result.out
     as_json = amie("verify", "--since", "log.seal", "--json").json
-    assert (as_json["events"], as_json["since"]["position"], as_json["since"]["key_known"]) == (1, 5, False)
+    assert (as_json["events"], as_json["since"]["seal"]["position"]) == (1, 5)
+    assert as_json["since"]["seal"]["key_known"] is False
+    assert as_json["since"]["problem"] is None
 
 
 def test_a_log_without_its_seal_is_told(amie: Amie, sealed: Path) -> None:
@@ -206,6 +214,49 @@ def test_a_log_without_its_seal_is_told(amie: Amie, sealed: Path) -> None:
     assert result.status == 1
     assert "The log ends with event 3, and the seal was made at 5. (log-shorter-than-seal)" in result.out
     assert "contains the seal" not in result.out
+    first, *others = result.out.splitlines()
+    assert first.startswith("The events are whole: 3 events looked at, up to position 3 (")
+    assert "The projections differ from the events:" in others
+    assert [line for line in others if line.startswith("The log does not contain the seal of ")]
+    as_json = amie("verify", "--seal", "log.seal", "--json").json
+    assert (as_json["whole"], as_json["events_whole"], as_json["projections_agree"]) == (False, True, False)
+    assert as_json["seals"][0]["problem"]["code"] == "log-shorter-than-seal"
+    since = amie("verify", "--since", "log.seal")
+    assert since.status == 1
+    assert since.out.splitlines()[0] == "No event was looked at: the log does not contain where to begin."
+    assert "log-shorter-than-seal" in since.out
+    assert "not whole" not in since.out
+
+
+def test_every_seal_has_its_own_answer_whatever_else_is_wrong(amie: Amie, sealed: Path) -> None:
+    with log(URL) as engine:
+        engine.receive(packet(9))
+    assert amie("seal", "--key", "audit.key", "--to", "second.seal").status == 0
+    arguments = ("verify", "--seal", "log.seal", "--seal", "second.seal")
+    whole = amie(*arguments)
+    assert whole.status == 0
+    assert "up to event 5 it is what it was then" in whole.out
+    assert "up to event 6 it is what it was then" in whole.out
+    tampered(sealed, "UPDATE amie_events SET hash = 'x' WHERE position = 6")
+    result = amie(*arguments)
+    assert result.status == 1
+    assert result.out.startswith("The log is not whole: 2 problems; 6 events looked at")
+    assert "up to event 5 it is what it was then" in result.out
+    assert "Event 6 does not have the hash that was sealed. (sealed-event-differs)" in result.out
+    told = [one["problem"] and one["problem"]["code"] for one in amie(*arguments, "--json").json["seals"]]
+    assert told == [None, "sealed-event-differs"]
+
+
+def test_projections_that_differ_do_not_make_the_events_suspect(amie: Amie, sealed: Path) -> None:
+    tampered(sealed, "DELETE FROM amie_work")
+    result = amie("verify", "--seal", "log.seal")
+    assert result.status == 1
+    first, *others = result.out.splitlines()
+    assert first.startswith("The events are whole: 5 events looked at")
+    assert others[0] == "The projections differ from the events:"
+    assert others[1].startswith("  amie_work: 5 rows differ from what the events say, first that of event 1.")
+    assert others[2] == f"  {MEANINGS['projection-differs']}"
+    assert others[3].startswith("The log contains the seal of ")
 
 
 def test_a_seal_that_proves_nothing_is_an_error(amie: Amie, sealed: Path) -> None:

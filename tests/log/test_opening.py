@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -58,6 +59,37 @@ def test_an_absent_or_empty_file_gets_the_schema(tmp_path: Path, make: Callable[
     assert tables(file) == {*metadata.tables, VERSION_TABLE}
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.mark.parametrize("url", ["{}", "file:{}?uri=true", "file:{}?mode=rwc&uri=true"])
+def test_a_new_file_is_for_its_owner_alone_and_so_are_those_beside_it(tmp_path: Path, url: str) -> None:
+    before = os.umask(0)
+    try:
+        with Engine(f"sqlite:///{url.format(tmp_path / 'new.db')}", site="NCSA") as engine:
+            engine.receive(project_request(1))
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == {"new.db": 0o600, "new.db-wal": 0o600, "new.db-shm": 0o600}
+
+
+def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "old.db"
+    file.touch()
+    file.chmod(0o640)
+    with open_engine(file) as engine:
+        engine.receive(project_request(1))
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+    (tmp_path / "link.db").symlink_to(tmp_path / "other.db")
+    with open_engine(tmp_path / "link.db"):
+        assert (tmp_path / "other.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_only_reads_makes_no_file(tmp_path: Path) -> None:
+    for mode in ("ro", "rw"):
+        with pytest.raises(DatabaseUnavailable):
+            Engine(f"sqlite:///file:{tmp_path / 'no.db'}?mode={mode}&uri=true", site="NCSA").close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_log_is_opened_again_with_all_that_is_in_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -9,10 +10,21 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from typer.testing import CliRunner
 
-from amie_engine.audit import make_seal, new_key, read_seal, verify, verifying
+from amie_engine.audit import (
+    check_projections,
+    make_seal,
+    new_key,
+    read_seal,
+    rebuild,
+    replay,
+    verify,
+    verifying,
+)
+from amie_engine.cli.app import app
 from amie_engine.engine import Engine
-from amie_engine.errors import DatabaseSchemaMissing
+from amie_engine.errors import DatabaseSchemaMissing, TemporaryTablesRefused
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import migrate
 from amie_engine.testing import Clock
@@ -98,7 +110,7 @@ def test_a_log_is_sealed_and_verified_while_a_daemon_goes_on(
                 whole_project(engine, clock, number)
                 erase(engine.log, [there.pop()])
 
-        verdict = verify(engine.database, seal=seal, progress=go_on)
+        verdict = verify(engine.database, seals=[seal], progress=go_on)
         assert verdict.whole, verdict.problems
         assert verify(engine.database, since=seal).whole
 
@@ -115,7 +127,46 @@ def test_a_role_that_may_only_read_is_enough(migrated: str) -> None:
         connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {row[0]} TO amie_auditor".encode())
         try:
             with closing(Database(migrated.replace("postgres:@", "amie_auditor:@"))) as database:
-                assert verify(database).whole
+                assert verify(database).projections
+            everybody = f"ON DATABASE {connection.info.dbname}"
+            connection.execute(f"REVOKE TEMPORARY {everybody} FROM PUBLIC".encode())
+            try:
+                with closing(Database(migrated.replace("postgres:@", "amie_auditor:@"))) as database:
+                    _not_compared(database, "permission denied to create temporary tables")
+            finally:
+                connection.execute(f"GRANT TEMPORARY {everybody} TO PUBLIC".encode())
         finally:
             connection.execute("DROP OWNED BY amie_auditor")
             connection.execute("DROP ROLE amie_auditor")
+
+
+def _not_compared(database: Database, why: str) -> None:
+    """The events have their verdict all the same; and whoever asks for the comparison is told why not."""
+    verdict = verify(database)
+    assert verdict.events > 100
+    assert (verdict.whole, verdict.events_whole, verdict.projections_agree) == (True, True, None)
+    assert verdict.not_compared is not None
+    assert why in verdict.not_compared
+    for called in (check_projections, rebuild):
+        with pytest.raises(TemporaryTablesRefused, match=why) as caught:
+            called(database)
+        assert "TEMPORARY" in caught.value.hint
+        assert "verify --events-only" in caught.value.hint
+    with replay(database) as replayed:
+        assert replayed.position == verdict.position
+
+
+def test_a_session_that_may_only_read_gets_the_verdict_on_the_events(migrated: str) -> None:
+    """As a hot standby does, whose sessions are all of that kind."""
+    clock = Clock()
+    with Engine(migrated, site="NCSA", clock=clock) as engine:
+        play(engine, clock)
+    url = f"{migrated}%20-cdefault_transaction_read_only%3Don"
+    with closing(Database(url)) as database:
+        _not_compared(database, "cannot execute CREATE TABLE in a read-only transaction")
+    done = CliRunner().invoke(app, ["verify", "--database", url])
+    assert done.exit_code == 0, done.output
+    assert "The projections were not compared: The database " in done.output
+    as_json = json.loads(CliRunner().invoke(app, ["verify", "--json", "--database", url]).stdout)
+    assert (as_json["whole"], as_json["projections"], as_json["projections_agree"]) == (True, None, None)
+    assert "read-only" in as_json["not_compared"]

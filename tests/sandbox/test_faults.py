@@ -105,7 +105,7 @@ def test_old_packets_are_listed_again() -> None:
 
 
 def test_calls_of_tests_and_the_documentation_are_spared() -> None:
-    with served(always(Fault.UNAVAILABLE)) as (sandbox, call):
+    with served(always(Fault.UNAVAILABLE)) as (_, call):
         assert call("POST", "test/NCSA/scenarios", params={"type": "request_user_modify"}).status_code == 200
         assert call("GET", "../openapi.json").status_code == 200
 

@@ -15,7 +15,7 @@ from amie_engine.audit.projections import (
 )
 from amie_engine.audit.redaction import Redaction
 from amie_engine.audit.replaying import Replay, ReplayedTransaction, position_at, replay, replay_one
-from amie_engine.audit.seal import Seal, make_seal, new_key, read_seal
+from amie_engine.audit.seal import CheckedSeal, Seal, make_seal, new_key, read_seal
 from amie_engine.audit.timeline import Story, StoryEntry, tell
 from amie_engine.audit.verifying import Verdict, verify
 
@@ -23,6 +23,7 @@ __all__ = [
     "Audit",
     "AuditEntry",
     "BackedUp",
+    "CheckedSeal",
     "Difference",
     "Erasure",
     "Exported",

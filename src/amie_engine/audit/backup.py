@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shlex
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL
 
+from amie_engine.audit.counter import refuse_other_end
 from amie_engine.audit.new_file import new_file
 from amie_engine.engine.shadow import Progress
-from amie_engine.errors import BackupFailed, BackupUnsupported, FileNotWritten
-from amie_engine.log.database import Database
+from amie_engine.errors import BackupFailed, BackupUnsupported, FileNotWritten, LogDamaged
+from amie_engine.log.database import Cursor, Database
+from amie_engine.log.files import remove_beside
+from amie_engine.log.whole import Head
 
 __all__ = ["BackedUp", "back_up"]
 
@@ -33,7 +37,9 @@ _RESTARTS = 5
 _SECRET_OPTIONS = ("password", "sslpassword")
 
 _HEAD = "SELECT position, hash FROM amie_log_head WHERE id = 1"
-_NEWEST = "SELECT position, hash FROM amie_events ORDER BY position DESC LIMIT 1"
+
+_READING = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ)
+"""SQLite's codes for errors that are those of the database that is copied: nothing is written to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +74,45 @@ def back_up(database: Database, to: Path, progress: Progress = lambda done, tota
             hint=f"Use: {_pg_dump(database.engine.url, to)}",
         )
     with new_file(to) as temporary:
-        with closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
-            _copy(database, copy, progress)
-            position, own_hash = _check(copy, database)
-        return BackedUp(position, own_hash, temporary.stat().st_size)
+        try:
+            with closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
+                copy.execute("PRAGMA journal_mode=OFF").fetchone()  # a copy that fails is thrown away
+                _copy(database, copy, to, progress)
+                end = _check(copy, database, to)
+        finally:
+            remove_beside(temporary)
+        return BackedUp(end.position, end.hash, temporary.stat().st_size)
 
 
-def _copy(database: Database, copy: sqlite3.Connection, progress: Progress) -> None:
-    """Copy the database in steps.
+@contextmanager
+def _written(to: Path) -> Iterator[None]:
+    """Tell what keeps SQLite from writing a copy as what it is: the trouble of the copy's file.
 
     Raises:
-        FileNotWritten: The disk of the copy is full.
+        FileNotWritten: It can't be written.
     """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0)
+        full = code == sqlite3.SQLITE_FULL
+        if not full and (code & 0xFF != sqlite3.SQLITE_IOERR or code in _READING):
+            raise
+        raise FileNotWritten(
+            f"The file {to} can't be written: {'there is no room for it' if full else error}.",
+            hint="Make room on its disk, and see that files may be so large there (ulimit -f, a quota).",
+        ) from error
+
+
+def _copy(database: Database, copy: sqlite3.Connection, to: Path, progress: Progress) -> None:
+    """Copy the database in steps."""
     with database.connection(writing=False) as connection:
         driver: Any = connection.connection.dbapi_connection
         if driver.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
             # Who reads one state keeps nobody from writing: what is copied is that state, whatever comes.
             driver.execute(_HEAD).fetchone()
-        try:
+        with _written(to):
             _Copying(driver, copy, progress).run()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                raise
-            raise FileNotWritten("There is no room for the copy.", hint="Make room on its disk.") from error
 
 
 class _Copying:
@@ -125,25 +147,30 @@ class _TooOften(Exception):
     """Somebody writes so often that the copy never comes to its end."""
 
 
-def _check(copy: sqlite3.Connection, database: Database) -> tuple[int, str]:
-    """Check a copy: as a database, and as a copy of the log; return its newest position and hash."""
+def _check(copy: sqlite3.Connection, database: Database, to: Path) -> Head:
+    """Check a copy: as a database, and as a copy of the log; return its newest event."""
     try:
-        copy.execute("PRAGMA journal_mode=DELETE").fetchone()  # one file, with nothing beside it
+        with _written(to):
+            copy.execute("PRAGMA journal_mode=DELETE").fetchone()  # one file, with nothing beside it
         found = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        head, newest = copy.execute(_HEAD).fetchone(), copy.execute(_NEWEST).fetchone()
+        with closing(Cursor(copy, database.engine.dialect)) as cursor:
+            end = None if found != "ok" else refuse_other_end(cursor)
+    except LogDamaged as error:
+        raise BackupFailed(
+            f"The copy of {database.url} is of a damaged log. {error.message}",
+            hint=f"It was removed. {error.hint}",
+        ) from error
     except sqlite3.Error as error:
         raise BackupFailed(f"The copy of {database.url} can't be read: {error}.") from error
-    if found != "ok":
+    if end is None:
         raise BackupFailed(f"The copy of {database.url} is damaged: {found}.")
-    if head is None or (newest or (0, "")) != head:
-        raise BackupFailed(f"In the copy of {database.url}, the counter and the newest event differ.")
     with database.connection(writing=False) as connection:
         driver: Any = connection.connection.dbapi_connection
         now = driver.execute(_HEAD).fetchone()
-        there = driver.execute("SELECT hash FROM amie_events WHERE position = ?", head[:1]).fetchone()
-    if now is None or now[0] < head[0] or (there or ("",))[0] != head[1]:
+        there = driver.execute("SELECT hash FROM amie_events WHERE position = ?", (end.position,)).fetchone()
+    if now is None or now[0] < end.position or (there or ("",))[0] != end.hash:
         raise BackupFailed(f"The copy of {database.url} has another log than the database.")
-    return int(head[0]), str(head[1])
+    return end
 
 
 def _pg_dump(url: URL, to: Path) -> str:

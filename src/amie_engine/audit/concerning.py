@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -141,7 +141,10 @@ def audit(
     listing = _Listing(engine, found.all, newest, _moment(since), _moment(until))
     matter = found.nearest | merges | _of_their_projects(engine, found.nearest, newest)
     with directory_history() as history:
-        _fold(engine, history, matter, listing, newest)
+        _fold(engine, matter, newest, history.apply, listing.add)
+        if subject.person is not None:
+            also = found.with_person(history.changed_accounts_of(subject.person.local_ids))
+            _fold(engine, listing.take_in(also), newest, listing.add)
         made = read_rows(history.cursor, subject, engine.hub, engine.site, numbered=True)
         causes = _causes(engine, history, made)
     rows = [replace(row, causes=causes.get((row.kind, row.key), ())) for row, _ in there]
@@ -157,7 +160,7 @@ def audit(
         tuple(row for row in rows if isinstance(row, ProjectRow)),
         tuple(row for row in rows if isinstance(row, AccountRow)),
         tuple(_differences(there, made)),
-        len(found.all),
+        len(listing.streams),
         tuple(listing.finished()),
         _quarantined(engine, listing.wire_ids),
     )
@@ -176,20 +179,20 @@ def _of_their_projects(engine: Engine, streams: set[str], newest: int) -> set[st
 
 
 def _fold(
-    engine: Engine, history: DirectoryHistory, matter: set[str], listing: _Listing, newest: int
+    engine: Engine, streams: set[str], newest: int, *takers: Callable[[TransactionState, Event], None]
 ) -> None:
-    """Fold the events that matter in their order, for the directory and for the list."""
+    """Fold the events of some streams in their order, and hand each on with the state after it."""
 
     def read_stream(stream: str) -> list[Event]:
         with engine.log.read() as reader:
             return reader.stream(stream)
 
     folder = Folder(read_stream)
-    for event in events_of(engine.log, matter, until=newest):
+    for event in events_of(engine.log, streams, until=newest):
         after = folder.fold(event).after
         if after is not None:
-            history.apply(after, event)
-            listing.add(event, after)
+            for take in takers:
+                take(after, event)
 
 
 class _Listing:
@@ -209,14 +212,20 @@ class _Listing:
             "~" if until is None else format_time(until),
         )
         self.wire_ids: set[str] = set()
-        self._streams = streams
+        self.streams = streams
         self._entries: list[AuditEntry] = []
         with engine.log.read() as reader:
             self._erasures = Erasures(reader, until=newest)
 
-    def add(self, event: Event, after: TransactionState) -> None:
+    def take_in(self, streams: set[str]) -> set[str]:
+        """List other transactions too; return those whose events are still to be added."""
+        new = streams - self.streams
+        self.streams = self.streams | new
+        return new
+
+    def add(self, after: TransactionState, event: Event) -> None:
         """List an event, given the state after it, if it is of one of these transactions."""
-        if event.stream not in self._streams:
+        if event.stream not in self.streams:
             return
         self._erasures.note(event.position)
         if after.trans_rec_id is not None:

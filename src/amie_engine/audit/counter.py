@@ -7,10 +7,11 @@ from typing import Any
 
 from amie_engine.audit.problems import Problem, problem
 from amie_engine.audit.stored import StoredRows
+from amie_engine.errors import LogDamaged
 from amie_engine.log.database import Cursor
 from amie_engine.log.whole import Head, is_log_id
 
-__all__ = ["check_counter", "read_end"]
+__all__ = ["check_counter", "read_end", "refuse_other_end"]
 
 # Where somebody has made the table anew, a position may be anything: then it stands before or behind all
 # numbers. The newest event is the last with a number.
@@ -33,18 +34,41 @@ def read_end(cursor: Cursor) -> Head:
 
 def check_counter(cursor: Cursor) -> Iterator[Problem]:
     """Yield what is wrong with the counter row, in a transaction that sees one state of the log."""
-    end = read_end(cursor)
     yield from _outside(cursor)
     rows = _COUNTER.read(cursor)
+    yield from _end(read_end(cursor), rows)
+    log_id = rows[0][-1] if rows else None
+    if rows and (type(log_id) is not str or not is_log_id(log_id)):
+        yield problem(None, "log-id-wrong", "The log's random name is not followed by its check digits.")
+
+
+def refuse_other_end(cursor: Cursor) -> Head:
+    """Return the newest event's position, hash and time, which the counter row says too.
+
+    Without that, the newest events may have been taken away: nothing may be made, sealed or copied from what
+    is left.
+
+    Args:
+        cursor: In a transaction that sees one state of the log.
+
+    Raises:
+        LogDamaged: The counter row says something else, or is missing.
+    """
+    end = read_end(cursor)
+    for found in _end(end, _COUNTER.read(cursor)):
+        raise LogDamaged(found.sentence)
+    return end
+
+
+def _end(end: Head, rows: list[tuple[Any, ...]]) -> Iterator[Problem]:
+    """What is wrong with the counter row, but for the log's name, which says nothing of the events."""
     if not rows:
         yield problem(None, "counter-missing", "The counter row of the log is missing.")
         return
     if len(rows) > 1 or rows[0][0] != 1:
         yield problem(None, "counter-doubled", "The log has a counter row besides its own.")
-    _, position, hash_, recorded_at, log_id = rows[0]
+    _, position, hash_, recorded_at, _ = rows[0]
     yield from _compare(end, position, hash_, recorded_at)
-    if type(log_id) is not str or not is_log_id(log_id):
-        yield problem(None, "log-id-wrong", "The log's random name is not followed by its check digits.")
 
 
 def _outside(cursor: Cursor) -> Iterator[Problem]:

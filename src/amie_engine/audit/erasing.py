@@ -15,7 +15,7 @@ from amie_engine.engine.unit import UnitOfWork, View, in_unit, storable
 from amie_engine.errors import ErasureRefused, PersonNotFound
 from amie_engine.log.database import Statement
 from amie_engine.log.erasing import Leftovers, erase_documents, leftovers_of
-from amie_engine.log.events import EventType, NewEvent
+from amie_engine.log.events import EventType, NewEvent, read_document
 from amie_engine.log.store import EventLog
 from amie_engine.log.whole import read_head
 from amie_engine.packet.naming import named
@@ -219,7 +219,7 @@ class _Plan:
                     known.packet_rec_ids.add(packet_rec_id)
                 if document is not None:
                     known.positions.append(position)
-                    known.words.update(traces_in(json.loads(document)))
+                    known.words.update(traces_in(read_document(position, document)))
         return known
 
     def _check(self, view: View, known: _Transactions) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from amie_engine.audit.subject import Names, Person, Subject
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Cursor, Statement
-from amie_engine.log.events import Event, EventType
+from amie_engine.log.events import Event, EventType, read_document
 from amie_engine.log.store import EventLog
 from amie_engine.log.whole import EVENT_COLUMNS, read_stream
 from amie_engine.packet.naming import NAMING_FIELDS, Kind, Naming, named
@@ -66,6 +66,10 @@ class Found:
     def all(self) -> set[str]:
         """Those that concern all of it."""
         return set.intersection(*self.named.values())
+
+    def with_person(self, streams: set[str]) -> set[str]:
+        """Return those that concern all of it, where some more concern the person."""
+        return set.intersection(*(self.named | {"person": self.named["person"] | streams}).values())
 
     @property
     def nearest(self) -> set[str]:
@@ -185,7 +189,10 @@ class _Search:
         for *columns, document in cursor.all(self._statement, values):
             event = Event(*columns)
             if event.type in _ONLY_IN_DOCUMENT:
-                yield event.stream, body_of(None if document is None else json.loads(document))
+                yield (
+                    event.stream,
+                    body_of(None if document is None else read_document(event.position, document)),
+                )
             else:
                 yield event.stream, event.facts.get("fields", {})
 

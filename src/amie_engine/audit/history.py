@@ -5,7 +5,8 @@ It stands in a database in memory, where triggers note what each event changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import Table
@@ -19,7 +20,7 @@ from amie_engine.log.schema import directory_accounts, directory_persons, direct
 __all__ = ["DirectoryHistory", "Made", "directory_history"]
 
 _TABLES = (directory_projects, directory_persons, directory_accounts)
-_CHANGED = Statement("SELECT in_table, row_number, in_column FROM changed ORDER BY number")
+_CHANGED = Statement("SELECT in_table, row_number, in_column, of_person FROM changed ORDER BY number")
 _FORGET = Statement("DELETE FROM changed")
 _EVERY, _GONE = "*", "-"
 
@@ -33,6 +34,7 @@ class DirectoryHistory:
     def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
         self._made: dict[tuple[str, int], dict[str, Made]] = {}
+        self._by_person: defaultdict[str, set[str]] = defaultdict(set)
 
     def apply(self, state: TransactionState, event: Event) -> None:
         """Apply what an event changes, given the state after it."""
@@ -41,7 +43,9 @@ class DirectoryHistory:
             self.cursor.run(statement, values)
         if not changes:
             return
-        for table, row, column in self.cursor.all(_CHANGED):
+        for table, row, column, person in self.cursor.all(_CHANGED):
+            if person is not None:
+                self._by_person[person].add(event.stream)
             made = self._made.setdefault((table, row), {})
             if column == _GONE:
                 del self._made[table, row]
@@ -52,6 +56,11 @@ class DirectoryHistory:
     def made(self, table: str, row: int) -> Mapping[str, Made]:
         """Return the events that made the values of a row, by column; a column without a value, too."""
         return self._made[table, row]
+
+    def changed_accounts_of(self, persons: Iterable[str]) -> set[str]:
+        """Return the streams of the transactions that have changed an account of some persons, by their local
+        ids: also those that name none of them, as the inactivation of their project does."""
+        return set().union(*(self._by_person.get(person, ()) for person in persons))
 
 
 @contextmanager
@@ -65,7 +74,7 @@ def directory_history() -> Iterator[DirectoryHistory]:
             cursor.run(
                 Statement(
                     "CREATE TABLE changed (number INTEGER PRIMARY KEY AUTOINCREMENT,"
-                    " in_table TEXT, row_number INTEGER, in_column TEXT)"
+                    " in_table TEXT, row_number INTEGER, in_column TEXT, of_person TEXT)"
                 )
             )
             for table in _TABLES:
@@ -77,16 +86,16 @@ def directory_history() -> Iterator[DirectoryHistory]:
 
 
 def _triggers(table: Table) -> Iterator[str]:
-    note = "BEGIN INSERT INTO changed (in_table, row_number, in_column) VALUES"
     name = table.name
-    yield (
-        f"CREATE TRIGGER {name}_comes AFTER INSERT ON {name} {note} ('{name}', NEW.rowid, '{_EVERY}'); END"
-    )
-    yield (f"CREATE TRIGGER {name}_goes AFTER DELETE ON {name} {note} ('{name}', OLD.rowid, '{_GONE}'); END")
+    note = "BEGIN INSERT INTO changed (in_table, row_number, in_column, of_person) VALUES"
+    new, old = ("NEW.person_id", "OLD.person_id") if table is directory_accounts else ("NULL", "NULL")
+    comes, goes = f"('{name}', NEW.rowid, '{_EVERY}', {new})", f"('{name}', OLD.rowid, '{_GONE}', {old})"
+    yield f"CREATE TRIGGER {name}_comes AFTER INSERT ON {name} {note} {comes}; END"
+    yield f"CREATE TRIGGER {name}_goes AFTER DELETE ON {name} {note} {goes}; END"
     for column in _columns(name):
         yield (
             f"CREATE TRIGGER {name}_{column} AFTER UPDATE ON {name} WHEN OLD.{column} IS NOT NEW.{column}"
-            f" {note} ('{name}', NEW.rowid, '{column}'); END"
+            f" {note} ('{name}', NEW.rowid, '{column}', {new}); END"
         )
 
 

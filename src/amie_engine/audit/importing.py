@@ -17,7 +17,7 @@ from amie_engine.audit.sources import Source, open_source
 from amie_engine.engine.folding import Folder
 from amie_engine.engine.late_projection import LateProjection
 from amie_engine.engine.shadow import Progress
-from amie_engine.errors import ExportPartial, ExportRedacted, ExportUnreadable, LogNotEmpty
+from amie_engine.errors import EventUnreadable, ExportPartial, ExportRedacted, ExportUnreadable, LogNotEmpty
 from amie_engine.log.canonical import digest, salted_digest
 from amie_engine.log.chain import GENESIS, event_hash
 from amie_engine.log.database import Cursor, Database, Statement
@@ -94,8 +94,8 @@ def import_log(
         if header.redacted:
             raise ExportRedacted(f"{name} is redacted: what it hides can't be brought back.")
         if header.first_position != 1:
-            raise ExportPartial(f"{name} begins with position {header.first_position:,}.")
-        with database.connection(writing=True) as connection:
+            raise ExportPartial(f"{name} begins with position {header.first_position}.")
+        with database.made_or_absent(), database.connection(writing=True) as connection:
             made = migrate_within(connection, database)
             driver: Any = connection.connection.dbapi_connection
             with closing(Cursor(driver, connection.dialect)) as cursor:
@@ -119,7 +119,7 @@ class _Import:
     def run(self, source: Source, progress: Progress) -> End:
         head = read_head(self._cursor, locked=True)
         if head.position or self._cursor.one(_ANY) is not None:
-            raise LogNotEmpty(f"The log to import into has events already, up to position {head.position:,}.")
+            raise LogNotEmpty(f"The log to import into has events already, up to position {head.position}.")
         for row in source.rows():
             self._take(row)
             if len(self._batch) == _BATCH:
@@ -137,7 +137,7 @@ class _Import:
         problem = row_problem(row) or self._problem(row)
         if problem is not None:
             raise ExportUnreadable(
-                f"{self._name} is damaged: the event at position {self._position + 1:,} is not as it was"
+                f"{self._name} is damaged: the event at position {self._position + 1} is not as it was"
                 f" appended, for {problem}."
             )
         self._position, self._hash, self._recorded_at = row[0], row[-1], row[_RECORDED_AT]
@@ -146,9 +146,9 @@ class _Import:
         event.check_readable()
         try:
             self._projection.take(self._folder.fold(event))
-        except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError, EventUnreadable) as error:
             raise ExportUnreadable(
-                f"{self._name} is damaged: no amie-engine wrote the event at position {self._position:,}."
+                f"{self._name} is damaged: no amie-engine wrote the event at position {self._position}."
             ) from error
 
     def _problem(self, row: tuple[Any, ...]) -> str | None:
@@ -195,8 +195,8 @@ class _Import:
             if not about_values(error):
                 raise
             raise ExportUnreadable(
-                f"{self._name} is damaged: an event between the positions {self._batch[0][0]:,} and"
-                f" {self._batch[-1][0]:,} has a packet that an event before it has."
+                f"{self._name} is damaged: an event between the positions {self._batch[0][0]} and"
+                f" {self._batch[-1][0]} has a packet that an event before it has."
             ) from error
         self._batch.clear()
 
@@ -205,7 +205,7 @@ class _Import:
         end = source.end()
         if end is None:
             raise ExportUnreadable(
-                f"{self._name} is no whole export: it was cut off after position {self._position:,}."
+                f"{self._name} is no whole export: it was cut off after position {self._position}."
             )
         if end != End(self._position, self._position or None, self._hash or None):
             raise ExportUnreadable(f"{self._name} is damaged: it has other events than its end says.")

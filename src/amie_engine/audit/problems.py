@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from sys import maxsize
 
-__all__ = ["FIRST", "MEANINGS", "Findings", "Problem", "problem"]
+__all__ = ["FIRST", "MEANINGS", "OF_PROJECTIONS", "OF_SEALS", "Findings", "Problem", "problem"]
 
 FIRST = 10
 """How many problems are told one by one; the others are counted."""
@@ -37,10 +37,16 @@ MEANINGS = {
     "seal-of-another-log": "The seal belongs to another log, or this one was made anew from its beginning.",
     "log-shorter-than-seal": "Its end was removed since, or an older copy of it was put in its place.",
     "sealed-event-differs": "The log was rewritten, from that event or one before it on.",
-    "projection-differs": "Its table was changed by hand, or the newest events were removed."
-    " `amie-engine rebuild` makes it as the events say.",
+    "projection-differs": "Its table was changed by hand; or the newest events were removed, and the counter"
+    " with them. Compare with a seal (--seal) or a backup before you rebuild.",
 }
 """By code, what a problem can mean."""
+
+OF_SEALS = frozenset({"seal-of-another-log", "log-shorter-than-seal", "sealed-event-differs"})
+"""What is wrong where a seal is not this log's: the events may be whole all the same."""
+
+OF_PROJECTIONS = frozenset({"projection-differs"})
+"""What is wrong where the projections are: the events are whole then."""
 
 
 @dataclass(frozen=True, slots=True)

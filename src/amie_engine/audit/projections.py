@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Table
 
+from amie_engine.audit.counter import refuse_other_end
 from amie_engine.engine.folding import Folder, apply
 from amie_engine.engine.shadow import Progress, Shadow, shadow_of
 from amie_engine.log.database import Cursor, Database, Statement
@@ -98,12 +100,12 @@ def check_projections(database: Database, progress: Progress = lambda done, tota
 
     Raises:
         EventUnreadable: This release does not know an event.
+        LogDamaged: An event is missing, or the counter row does not say what the newest event says.
         LogError: The database can't be used.
     """
-    with shadow_of(database) as shadow:
-        shadow.catch_up(progress)
+    with _made_anew(database, progress) as shadow:
         with shadow.session.read() as cursor:
-            shadow.finish(cursor)
+            _finish(cursor, shadow)
             rows = {table.name: _count(cursor, f"temp_of.{table.name}", shadow) for table in PROJECTIONS}
             differing = {table.name: _how_many(cursor, shadow, table) for table in PROJECTIONS}
             found = [difference for table in PROJECTIONS for difference in _some(cursor, shadow, table)]
@@ -126,16 +128,33 @@ def rebuild(database: Database, progress: Progress = lambda done, total: None) -
 
     Raises:
         EventUnreadable: This release does not know an event.
+        LogDamaged: An event is missing, or the counter row does not say what the newest event says: then the
+            projections may tell what the events no longer do. Nothing was changed.
         LogError: The database can't be used; nothing was changed.
     """
-    with shadow_of(database) as shadow:
-        shadow.catch_up(progress)
+    with _made_anew(database, progress) as shadow:
         with shadow.session.write() as cursor:
             read_head(cursor, locked=True)
-            shadow.finish(cursor)
+            _finish(cursor, shadow)
             changed = {table.name: _exchange(cursor, shadow, table) for table in PROJECTIONS}
             rows = {table.name: _count(cursor, f"temp_of.{table.name}", shadow) for table in PROJECTIONS}
         return Rebuilt(shadow.position, rows, {name: count for name, count in changed.items() if count})
+
+
+@contextmanager
+def _made_anew(database: Database, progress: Progress) -> Iterator[Shadow]:
+    """The projections as the events make them, but for what comes in the meantime."""
+    with shadow_of(database) as shadow:
+        with shadow.session.read() as cursor:
+            refuse_other_end(cursor)  # before all the work
+        shadow.catch_up(progress)
+        yield shadow
+
+
+def _finish(cursor: Cursor, shadow: Shadow) -> None:
+    """Take in what has come in the meantime: what follows is about the log as it is now, and no more."""
+    shadow.finish(cursor)
+    refuse_other_end(cursor)
 
 
 def _exchange(cursor: Cursor, shadow: Shadow, table: Table) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from amie_engine.audit.finding import body_of
 from amie_engine.audit.subject import Person
 from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.events import read_document
 from amie_engine.packet.naming import NAMING_FIELDS, Kind
 from amie_engine.packet.registry import PACKET_TYPES
 
@@ -106,7 +107,7 @@ def quarantined_documents(cursor: Cursor, key: Mapping[str, str]) -> Iterator[Qu
     while True:
         rows = cursor.all(_ITEMS, {**key, "after": after})
         for stream, trans_rec_id, packet_rec_id, position, document in rows:
-            content = base64.b64decode(json.loads(document)["base64"])
+            content = base64.b64decode(read_document(position, document)["base64"])
             yield Quarantined(stream, trans_rec_id, packet_rec_id, position, content)
         if not rows:
             return

@@ -7,7 +7,6 @@ states.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,16 +14,17 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
+from amie_engine.audit.counter import refuse_other_end
 from amie_engine.engine.evolve import fold
 from amie_engine.engine.incoming import INFORM, inform_move
 from amie_engine.engine.shadow import Progress
 from amie_engine.engine.state import SET_FAILED, START, TransactionState
-from amie_engine.errors import LogError
+from amie_engine.errors import LogDamaged
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Cursor, Database, Statement
-from amie_engine.log.events import OF_NO_TRANSACTION, Event, EventType, current_schema
+from amie_engine.log.events import OF_NO_TRANSACTION, Event, EventType, current_schema, read_facts
 from amie_engine.log.store import format_time
-from amie_engine.log.whole import read_head, read_stream
+from amie_engine.log.whole import check_gapless, read_head, read_stream
 from amie_engine.protocol import FINAL_STATES, Party, State, opened_by, step
 
 __all__ = ["Replay", "ReplayedTransaction", "position_at", "replay", "replay_one"]
@@ -163,7 +163,7 @@ class Replay:
 
         Raises:
             EventUnreadable: This release does not know one of them.
-            LogError: An event of a stream is missing.
+            LogDamaged: An event of a stream is missing.
         """
         live, steps, newest = self._live, self._steps, _newest_schemas()
         row: tuple[Any, ...] | None = None
@@ -183,14 +183,14 @@ class Replay:
                 elif (state := self._recall(stream)) is None:
                     continue  # of a stream that is no transaction's
             if version != state[2] + 1:
-                raise _missing(row, state[2])
+                raise _out_of_line(position, version, state[2])
             state[2], state[4], state[5] = version, position, recorded_at
             if state[3] is None:
                 state[3] = trans_rec_id
             effect = _EFFECTS[kind]
             if effect == _PACKET:
                 if _ATTACHED in facts or _CALL in facts or _REPLACES in facts or _ACKNOWLEDGES in facts:
-                    marks = json.loads(facts)
+                    marks = read_facts(position, kind, newest[kind], facts)
                     if marks.get("acknowledges") or marks.get("attached"):
                         continue
                     if marks.get("call") == SET_FAILED:
@@ -208,7 +208,7 @@ class Replay:
             elif effect == _FAILED:
                 state[1] = _FAILED_STATE
             elif effect == _DECIDED:
-                if state[0] is None and json.loads(facts)["answers"] == START:
+                if state[0] is None and read_facts(position, kind, newest[kind], facts)["answers"] == START:
                     state[0] = opened_by(packet_type, Party.SITE)
             elif effect == _MOVED:
                 state[3] = None
@@ -251,24 +251,22 @@ def replay(
 
     Raises:
         EventUnreadable: This release does not know an event.
-        LogError: The database can't be used, or an event is missing.
+        LogDamaged: An event is missing up to there; or, without ``until``, the counter row does not say what
+            the newest event says.
+        LogError: The database can't be used.
     """
     replayed = Replay()
     try:
         with database.read() as cursor:
-            newest = read_head(cursor).position
-        last = newest if until is None else min(until, newest)
+            last = _last(cursor, until)
         while replayed.position < last:
             with database.read() as cursor:
                 values = {"after": replayed.position, "until": last, "count": _PAGE}
                 rows = cursor.all(_ROWS, values)
-                before = replayed.position
+                if not rows:
+                    raise _missing(replayed.position + 1)
+                check_gapless(rows, replayed.position)
                 replayed.fold(cursor, rows)
-            if replayed.position == before:
-                raise LogError(
-                    f"The log's counter is at {newest}, and there is no event behind position {before}.",
-                    hint="Find out what is missing with `amie-engine verify`.",
-                )
             progress(replayed.position, last)
     except BaseException:
         replayed.close()
@@ -286,10 +284,12 @@ def replay_one(database: Database, name: str, *, until: int | None = None) -> li
 
     Raises:
         EventUnreadable: This release does not know an event of it.
+        LogDamaged: One is missing; or, without ``until``, the counter row does not say what the newest event
+            says.
         LogError: The database can't be used.
     """
     with database.read() as cursor:
-        last = read_head(cursor).position if until is None else until
+        last = _last(cursor, until)
         streams = [row[0] for row in cursor.all(_STREAMS, {"name": name, "until": last})]
         stories = [(stream, _events(cursor, stream, last)) for stream in streams]
     return [fold(stream, events) for stream, events in stories if events[0].type not in OF_NO_TRANSACTION]
@@ -301,7 +301,8 @@ def position_at(database: Database, moment: datetime) -> int:
     Recorded times never go back, whatever the machine's clock did: it is found in a few look-ups.
 
     Raises:
-        LogError: The database can't be used, or an event is missing.
+        LogDamaged: An event that was looked up is missing.
+        LogError: The database can't be used.
     """
     text = format_time(moment)
     with database.read() as cursor:
@@ -310,15 +311,17 @@ def position_at(database: Database, moment: datetime) -> int:
             middle = (low + high + 1) // 2
             row = cursor.one(_TIME, {"position": middle})
             if row is None:
-                raise LogError(
-                    f"There is no event at position {middle}.",
-                    hint="Find out what is missing with `amie-engine verify`.",
-                )
+                raise _missing(middle)
             if row[0] <= text:
                 low = middle
             else:
                 high = middle - 1
     return low
+
+
+def _last(cursor: Cursor, until: int | None) -> int:
+    """The last position to fold. Up to an earlier one, whatever was done to the log's end does not matter."""
+    return refuse_other_end(cursor).position if until is None else min(until, read_head(cursor).position)
 
 
 def _newest_schemas() -> dict[str, int]:
@@ -343,7 +346,11 @@ def _in_full(cursor: Cursor, stream: str, position: int) -> tuple[str | None, st
 
 
 def _events(cursor: Cursor, stream: str, until: int) -> list[Event]:
-    return [event for event in read_stream(cursor, stream) if event.position <= until]
+    events = [event for event in read_stream(cursor, stream) if event.position <= until]
+    for expected, event in enumerate(events, 1):
+        if event.version != expected:
+            raise _out_of_line(event.position, event.version, expected - 1)
+    return events
 
 
 def _brought_up_to_date(row: tuple[Any, ...]) -> str:
@@ -370,8 +377,11 @@ def _brought_up_to_date(row: tuple[Any, ...]) -> str:
     return canonical_json(event.facts)
 
 
-def _missing(row: tuple[Any, ...], version: int) -> LogError:
-    return LogError(
-        f"The event at position {row[0]} is number {row[2]} of its stream, after number {version}.",
-        hint="Find out what is missing with `amie-engine verify`.",
+def _missing(position: int) -> LogDamaged:
+    return LogDamaged(f"The event at position {position} is missing.")
+
+
+def _out_of_line(position: int, version: int, previous: int) -> LogDamaged:
+    return LogDamaged(
+        f"The event at position {position} is number {version} of its stream, after number {previous}."
     )

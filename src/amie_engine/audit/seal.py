@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from amie_engine.audit.counter import read_end
+from amie_engine.audit.counter import read_end, refuse_other_end
 from amie_engine.audit.problems import Problem, problem
 from amie_engine.audit.stored import StoredRows
-from amie_engine.errors import LogError, NothingToSeal, SealInvalid, SealSignatureWrong, SealUnreadable
+from amie_engine.errors import LogDamaged, NothingToSeal, SealInvalid, SealSignatureWrong, SealUnreadable
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Cursor, Database
 from amie_engine.log.migrate import check_schema
 from amie_engine.log.store import format_time
 
-__all__ = ["Seal", "check_seal", "make_seal", "new_key", "read_seal"]
+__all__ = ["CheckedSeal", "Seal", "check_seal", "make_seal", "new_key", "read_seal"]
 
 _FORMAT = "amie-engine seal"
 _VERSION = 1
@@ -104,14 +104,15 @@ def make_seal(
         NothingToSeal: The log has no events.
         SealKeyUnusable: The file has no such key.
         DependencyMissing: The extra ``seal`` is not installed.
-        LogError: The database can't be used, or has a damaged event at its end or beginning.
+        LogDamaged: Its counter row does not say what the newest event says, or the first event is missing.
+        LogError: The database can't be used.
     """
     from amie_engine.audit.signing import PrivateKey
 
     check_schema(database, make=False)
     private_key = PrivateKey(key)
     with database.read() as cursor:
-        end = read_end(cursor)
+        end = refuse_other_end(cursor)
         first = _one(_HASH_AT.read(cursor, {"position": 1}))
     if end.position < 1:
         raise NothingToSeal(f"The log in {database.url} has no events yet.")
@@ -126,7 +127,7 @@ def make_seal(
         "public_key": private_key.public,
     }
     if not _is_seal(content | {"signature": "0" * 128}):
-        raise LogError("The log is damaged.", hint="See where with `amie-engine verify`.")
+        raise LogDamaged("The first or the newest event of the log is missing, or no event of the engine's.")
     signature = private_key.sign(_signed(content))
     del content["format"], content["version"]
     return Seal(**content, signature=signature, key_known=True)
@@ -164,8 +165,25 @@ def read_seal(file: Path, *, public_key: Path | None = None) -> Seal:
     return Seal(**signed, signature=signature, key_known=known is not None)
 
 
-def check_seal(cursor: Cursor, seal: Seal) -> Iterator[Problem]:
-    """Yield why a log is not the one that was sealed, in a transaction that sees one state of it."""
+@dataclass(frozen=True, slots=True)
+class CheckedSeal:
+    """A seal, and why the log is not the one that was sealed; None where it is."""
+
+    seal: Seal
+    problem: Problem | None
+
+    @property
+    def is_contained(self) -> bool:
+        """Whether the log is, up to the seal's position, what it was then."""
+        return self.problem is None
+
+
+def check_seal(cursor: Cursor, seal: Seal) -> CheckedSeal:
+    """Look whether a log is the one that was sealed, in a transaction that sees one state of it."""
+    return CheckedSeal(seal, next(_mismatch(cursor, seal), None))
+
+
+def _mismatch(cursor: Cursor, seal: Seal) -> Iterator[Problem]:
     end = read_end(cursor)
     sealed = f"the seal was made at {seal.position}"
     if end.position < 1:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 from amie_engine.audit.counter import check_counter, read_end
 from amie_engine.audit.missing import MissingDocuments, Read
-from amie_engine.audit.problems import Findings, Problem, problem
+from amie_engine.audit.problems import OF_PROJECTIONS, OF_SEALS, Findings, Problem, problem
 from amie_engine.audit.projections import Difference, ProjectionCheck, check_projections
-from amie_engine.audit.seal import Seal, check_seal
+from amie_engine.audit.seal import CheckedSeal, Seal, check_seal
 from amie_engine.audit.walk import EVENTS, Row, Walk
+from amie_engine.errors import TemporaryTablesRefused
 from amie_engine.log.database import Database, Statement
 from amie_engine.log.migrate import check_schema
 
@@ -37,9 +38,10 @@ class Verdict:
         count: How many problems there are.
         kinds: How many of each code.
         problems: The first of them, in the order of their positions.
-        seal: The seal that the log was compared with.
-        since: The seal behind which the events were looked at.
+        seals: The seals that the log was compared with, and what came of each.
+        since: That behind which the events were looked at; none were if the log does not contain it.
         projections: How many rows of the projections were compared with the events; None where none were.
+        not_compared: Why none were, where the database did not allow it.
     """
 
     events: int
@@ -49,20 +51,31 @@ class Verdict:
     count: int
     kinds: dict[str, int]
     problems: tuple[Problem, ...]
-    seal: Seal | None = None
-    since: Seal | None = None
+    seals: tuple[CheckedSeal, ...] = ()
+    since: CheckedSeal | None = None
     projections: int | None = None
+    not_compared: str | None = None
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether nothing is wrong: neither with the events, nor with a projection or a seal."""
         return self.count == 0
+
+    @property
+    def events_whole(self) -> bool:
+        """Whether nothing is wrong with the events that were looked at, and with the counter row."""
+        return self.kinds.keys() <= OF_SEALS | OF_PROJECTIONS
+
+    @property
+    def projections_agree(self) -> bool | None:
+        """Whether the projections say what the events say; None where they were not compared."""
+        return None if self.projections is None else self.kinds.keys().isdisjoint(OF_PROJECTIONS)
 
 
 def verify(
     database: Database,
     *,
-    seal: Seal | None = None,
+    seals: Sequence[Seal] = (),
     since: Seal | None = None,
     projections: bool = True,
     progress: Progress | None = None,
@@ -74,10 +87,11 @@ def verify(
 
     Args:
         database: Where the log is.
-        seal: What the log must still contain.
+        seals: What the log must still contain.
         since: The same; and only what is behind it is looked at, in a time that depends on that alone.
         projections: Whether to compare the projections with the events too, where these are whole and all
-            were looked at. That takes most of the time, and temporary tables.
+            were looked at. That takes most of the time, and temporary tables: where the database allows none,
+            `Verdict.not_compared` says so.
         progress: Called with how many events are done, and how many there are.
 
     Raises:
@@ -85,12 +99,15 @@ def verify(
     """
     begun = perf_counter()
     check_schema(database, make=False)
-    verification = Verification(database.read, seal=seal, since=since, progress=progress)
+    verification = Verification(database.read, seals=seals, since=since, progress=progress)
     verification.run()
     verdict = verification.verdict(perf_counter() - begun)
-    if not projections or since is not None or not verdict.whole:
+    if not projections or since is not None or not verdict.events_whole:
         return verdict
-    compared = check_projections(database, progress or (lambda done, total: None))
+    try:
+        compared = check_projections(database, progress or (lambda done, total: None))
+    except TemporaryTablesRefused as error:
+        return replace(verdict, not_compared=str(error))
     verification.findings.add(_differing(compared))
     count = sum(compared.rows.values())
     return replace(verification.verdict(verdict.seconds), projections=count)
@@ -114,7 +131,7 @@ class Verification:
 
     Args:
         read: Begins a transaction to read in.
-        seal: What the log must still contain.
+        seals: What the log must still contain.
         since: The same, and where to begin.
         progress: Called with how many events are done, and how many there are.
     """
@@ -123,14 +140,16 @@ class Verification:
         self,
         read: Read,
         *,
-        seal: Seal | None = None,
+        seals: Sequence[Seal] = (),
         since: Seal | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.findings = Findings()
         self._read = read
-        self._seal = seal
+        self._seals = seals
         self._since = since
+        self._checked: tuple[CheckedSeal, ...] = ()
+        self._begin: CheckedSeal | None = None
         self._progress = progress
         after = 0 if since is None else since.position
         self._missing = MissingDocuments(after)
@@ -149,11 +168,11 @@ class Verification:
         with self._read() as cursor:
             until = read_end(cursor).position
             self.findings.add(check_counter(cursor))
-            if self._seal is not None:
-                self.findings.add(check_seal(cursor, self._seal))
-            unsealed = [] if self._since is None else list(check_seal(cursor, self._since))
-        if unsealed:
-            self.findings.add(unsealed)
+            self._checked = tuple(check_seal(cursor, seal) for seal in self._seals)
+            self._begin = None if self._since is None else check_seal(cursor, self._since)
+        checked = self._checked if self._begin is None else (*self._checked, self._begin)
+        self.findings.add(one.problem for one in checked if one.problem is not None)
+        if self._begin is not None and not self._begin.is_contained:
             return  # no event can follow from a hash that is not in the log
         self._go_on(until)
         while self._missing.unexplained and (newest := self._newest()) > until:
@@ -173,8 +192,8 @@ class Verification:
             count=findings.kinds.total(),
             kinds=dict(findings.kinds),
             problems=findings.first,
-            seal=self._seal,
-            since=self._since,
+            seals=self._checked,
+            since=self._begin,
         )
 
     def _newest(self) -> int:

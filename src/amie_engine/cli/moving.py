@@ -14,7 +14,7 @@ from amie_engine.audit import Exported, back_up, import_log
 from amie_engine.audit import export as export_events
 from amie_engine.audit.exporting import Format, format_of
 from amie_engine.cli.opening import open_whole_log
-from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl
+from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, read_position
 from amie_engine.cli.output import print_json
 from amie_engine.cli.progress import progress_bar
 from amie_engine.cli.settings import load_settings
@@ -42,11 +42,20 @@ def export(
         ),
     ] = None,
     after: Annotated[
-        int, typer.Option("--after", metavar="POSITION", min=0, help="Only what is behind this event.")
+        int,
+        typer.Option(
+            "--after", metavar="POSITION", parser=read_position, help="Only what is behind this event."
+        ),
     ] = 0,
     until: Annotated[
         int | None,
-        typer.Option("--until", metavar="POSITION", min=0, help="The last event.", show_default="the newest"),
+        typer.Option(
+            "--until",
+            metavar="POSITION",
+            parser=read_position,
+            help="The last event.",
+            show_default="the newest",
+        ),
     ] = None,
     redact: Annotated[
         bool, typer.Option("--redact", help="Put pseudonyms in place of what is personal.")
@@ -160,7 +169,7 @@ def backup(
     if as_json:
         print_json({"file": to, "position": done.position, "hash": done.hash, "bytes": done.bytes})
         return
-    held = f"the log up to position {done.position:,}" if done.position else "a log without events"
+    held = f"the log up to position {done.position}" if done.position else "a log without events"
     _print(f"{to} holds {held}: {done.bytes / 1e6:,.1f} MB.")
 
 
@@ -203,10 +212,10 @@ def _events(exported: Exported) -> str:
     if not exported.count:
         return f"Exported no events{how}"
     if exported.count == 1:
-        return f"Exported the event at position {exported.first_position:,}{how}"
+        return f"Exported the event at position {exported.first_position}{how}"
     return (
-        f"Exported {exported.count:,} events, from position {exported.first_position:,} to"
-        f" {exported.last_position:,}{how}"
+        f"Exported {exported.count:,} events, from position {exported.first_position} to"
+        f" {exported.last_position}{how}"
     )
 
 

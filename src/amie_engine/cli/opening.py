@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from amie_engine.cli.settings import Settings
 from amie_engine.client import DEFAULT_URL, AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseUnavailable, SettingsError
 from amie_engine.log.database import Database, Statement
+from amie_engine.log.files import file_of
 from amie_engine.log.migrate import check_schema
 
 __all__ = ["open_client", "open_engine", "open_log", "open_whole_log"]
@@ -99,10 +98,8 @@ def _require_file(url: str) -> None:
     """Looking into a log must not make one: an SQLite file has to be there."""
     database = Database(url)
     try:
-        path = database.engine.url.database or ""
-        if path.startswith("file:"):  # SQLite's own form, for which the URL has uri=true
-            path = unquote(urlsplit(path).path)
-        if database.is_sqlite and not database.is_in_memory and not Path(path).is_file():
+        path = file_of(database.engine.url)
+        if path is not None and not path.is_file():
             raise DatabaseUnavailable(
                 f"There is no log at {path}.",
                 hint="Give its URL with --database, such as sqlite:///amie.db; `amie-engine run` makes it.",

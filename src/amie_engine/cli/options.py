@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from amie_engine.cli.output import one_line
+
 __all__ = [
     "AsJson",
     "ConfigFile",
@@ -17,11 +19,14 @@ __all__ = [
     "SiteName",
     "SiteOfLog",
     "Transaction",
+    "read_position",
 ]
 
 _SITE = "The site's AMIE name."
 _HUB = "The name of the central service in the log."
 _ONLY_ONE = "the only one in the log"
+_DIGITS = 18
+"""No log has positions of more: a database's integers have 19."""
 
 ConfigFile = Annotated[
     Path | None,
@@ -48,3 +53,15 @@ Transaction = Annotated[
     str,
     typer.Argument(metavar="TRANS", help="The transaction's record id at the service, or its id in the log."),
 ]
+
+
+def read_position(given: str | int) -> int:
+    """Read a position of the log, as commands print it.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    text = str(given)  # a default is a number already
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise typer.BadParameter(f"{one_line(text)[:40]} is no position. Give digits alone, such as 2324.")
+    return int(text)

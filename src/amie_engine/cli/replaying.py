@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from amie_engine.audit import (
@@ -61,8 +62,9 @@ def replay(
     by type and state.
 
     --check makes every projection anew from the events, in temporary tables, and compares: it names the first
-    event that a projection does not show, and the exit status is 1. Nothing is changed; `amie-engine rebuild`
-    mends it.
+    event that a projection does not show, and the exit status is 1. Nothing is changed.
+
+    Where events are missing, up to the position that is asked for, that is told and nothing else.
 
     Examples:
 
@@ -100,6 +102,10 @@ def rebuild(
 
     Readers and writers go on meanwhile; writers wait for a moment at the end. The events themselves are never
     changed. On PostgreSQL the role needs DELETE on the projections: use the one that migrates.
+
+    Projections that differ may be all that is left of events that were removed. Compare the log with a seal
+    or a backup first (`amie-engine verify --seal`), and keep a copy of the database. Where an event is
+    missing, or the counter row does not say what the newest event says, nothing is changed.
 
     Example:
 
@@ -164,7 +170,11 @@ def _print_check(result: ProjectionCheck) -> None:
     console.print("The first of them:")
     for difference in result.differences[:5]:
         console.print(f"  {_sentence(difference)}", markup=False)
-    console.print("Put them right with: amie-engine rebuild")
+    console.print(
+        "Their tables were changed by hand; or the newest events were removed, and the counter with them."
+        " Compare the log with a seal or a backup first (amie-engine verify --seal FILE), and keep a copy of"
+        " the database. Then put them right with: amie-engine rebuild"
+    )
 
 
 def _sentence(difference: Difference) -> str:
@@ -271,10 +281,16 @@ def _print_every(replayed: Replay, *, as_json: bool) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     _print_position(console, replayed)
+    places = {row[:2] for row in replayed.counts()}
+    widths = [max((len(one_line(place[part])) for place in places), default=0) for part in (0, 1)]
     for transaction in replayed.transactions():
+        place = ""
+        if len(places) > 1:
+            hub, site = one_line(transaction.hub), one_line(transaction.site)
+            place = escape(f"{hub:{widths[0]}} {site:{widths[1]}} ")
         name = transaction.trans_rec_id or f"({transaction.stream[:8]})"
         console.print(
-            f"{shown(name):12} {type_name(transaction.type, wide=False):4}",
+            f"{place}{shown(name):12} {type_name(transaction.type, wide=False):4}",
             state_text(f"{transaction.state:10}"),
             f"{transaction.updated_at:%Y-%m-%d %H:%M:%S}  event {transaction.position}",
         )

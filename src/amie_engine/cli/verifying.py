@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from amie_engine.audit import Seal, Verdict, make_seal, new_key, read_seal
+from amie_engine.audit import CheckedSeal, Verdict, make_seal, new_key, read_seal
 from amie_engine.audit import verify as verify_log
 from amie_engine.audit.new_file import new_file
+from amie_engine.audit.problems import OF_PROJECTIONS, OF_SEALS
 from amie_engine.cli.opening import open_whole_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl
 from amie_engine.cli.output import print_json
@@ -24,9 +26,12 @@ __all__ = ["seal", "verify"]
 
 def verify(
     seal: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            "--seal", metavar="FILE", help="A seal that the log must still contain.", show_default=False
+            "--seal",
+            metavar="FILE",
+            help="A seal that the log must still contain; give as many as you have.",
+            show_default=False,
         ),
     ] = None,
     since: Annotated[
@@ -59,7 +64,11 @@ def verify(
 
     It goes through all events, of every site and hub, while the daemon goes on. The first problem is told
     with its position and with what it can mean, the others are counted, and the exit status is 1. Where the
-    events are whole, the projections are compared with them, as by `amie-engine replay --check`.
+    events are whole, the projections are compared with them, as by `amie-engine replay --check`; a database
+    that allows no temporary tables, such as a hot standby, can't do that, which is told and is no problem.
+
+    Each seal gets its own answer. Events, projections and seals are told apart, and whatever is wrong with
+    any of them, the exit status is 1.
 
     Whoever may change the tables can rewrite the log with hashes that are right. --seal proves that it was
     not rewritten up to a seal (see `amie-engine seal`); without --public-key, anybody may have made the seal.
@@ -72,18 +81,24 @@ def verify(
         amie-engine verify
         amie-engine verify --seal march.seal --public-key audit.key.pub
     """
-    if public_key is not None and seal is None and since is None:
+    if public_key is not None and not seal and since is None:
         raise SettingsError("--public-key is the key of a seal.", hint="Give --seal or --since too.")
     settings = load_settings({"database": database}, file=config)
-    contained = None if seal is None else read_seal(seal, public_key=public_key)
+    seals = [read_seal(file, public_key=public_key) for file in seal or ()]
     begin = None if since is None else read_seal(since, public_key=public_key)
     with open_whole_log(settings) as opened, progress_bar("Verifying") as progress:
-        verdict = verify_log(
-            opened, seal=contained, since=begin, projections=not events_only, progress=progress
-        )
+        verdict = verify_log(opened, seals=seals, since=begin, projections=not events_only, progress=progress)
     if as_json:
         speed = round(_speed(verdict), 1)
-        print_json({"whole": verdict.whole, "megabytes_per_second": speed, **json_values(verdict)})
+        print_json(
+            {
+                "whole": verdict.whole,
+                "events_whole": verdict.events_whole,
+                "projections_agree": verdict.projections_agree,
+                "megabytes_per_second": speed,
+                **json_values(verdict),
+            }
+        )
     else:
         _print(Console(highlight=False, soft_wrap=True), verdict)
     if not verdict.whole:
@@ -159,25 +174,42 @@ def _make_key(file: Path, *, as_json: bool) -> None:
 
 
 def _print(console: Console, verdict: Verdict) -> None:
-    if verdict.whole:
-        console.print(f"[green]The log is whole[/green]: {_looked_at(verdict)}.")
-        if verdict.projections:
-            rows = "1 row" if verdict.projections == 1 else f"{verdict.projections:,} rows"
-            console.print(f"The projections say what the events say: {rows} compared.")
-    else:
-        _print_problems(console, verdict)
-    if verdict.whole and verdict.seal is not None:
-        told = f"up to event {verdict.seal.position} it is what it was then"
-        console.print(_about(verdict.seal, told), markup=False)
-    if verdict.whole and verdict.since is not None:
-        told = f"up to event {verdict.since.position} nothing was looked at again"
-        console.print(_about(verdict.since, told), markup=False)
+    kinds = Counter(verdict.kinds)
+    of_projections = [one for one in verdict.problems if one.code in OF_PROJECTIONS]
+    for code in OF_PROJECTIONS | OF_SEALS:
+        del kinds[code]
+    if verdict.since is not None and not verdict.since.is_contained:
+        console.print("[bold red]No event was looked at[/bold red]: the log does not contain where to begin.")
+    if kinds:
+        _print_problems(console, verdict, kinds)
+    elif verdict.since is None or verdict.since.is_contained:
+        what = "The log is whole" if verdict.whole else "The events are whole"
+        console.print(f"[green]{what}[/green]: {_looked_at(verdict)}.")
+    if of_projections:
+        console.print("[bold red]The projections differ from the events[/bold red]:")
+        for one in of_projections:
+            console.print(f"  {one.sentence} ({one.code})", markup=False)
+        console.print(f"  {of_projections[0].meaning}", markup=False)
+    elif verdict.projections:
+        rows = "1 row" if verdict.projections == 1 else f"{verdict.projections:,} rows"
+        console.print(f"The projections say what the events say: {rows} compared.")
+    elif verdict.not_compared is not None:
+        console.print("[yellow]The projections were not compared[/yellow]:", end=" ")
+        console.print(verdict.not_compared, markup=False)
+    for checked in verdict.seals:
+        _print_seal(console, checked, f"up to event {checked.seal.position} it is what it was then")
+    if verdict.since is not None:
+        at = verdict.since.seal.position
+        _print_seal(console, verdict.since, f"up to event {at} nothing was looked at again")
 
 
-def _print_problems(console: Console, verdict: Verdict) -> None:
-    number = "1 problem" if verdict.count == 1 else f"{verdict.count:,} problems"
-    console.print(f"[bold red]The log is not whole[/bold red]: {number}; {_looked_at(verdict)}.")
-    first, *others = verdict.problems
+def _print_problems(console: Console, verdict: Verdict, kinds: Counter[str]) -> None:
+    """What is wrong with the events and with the counter row."""
+    count = kinds.total()
+    number = "1 problem" if count == 1 else f"{count:,} problems"
+    looked_at = f"; {_looked_at(verdict)}" if verdict.events or verdict.since is None else ""
+    console.print(f"[bold red]The log is not whole[/bold red]: {number}{looked_at}.")
+    first, *others = [one for one in verdict.problems if one.code in kinds]
     at = "" if first.position is None else f" at position {first.position}"
     console.print(f"The first{at}: {first.sentence} ({first.code})", markup=False)
     console.print(f"  {first.meaning}", markup=False)
@@ -185,28 +217,40 @@ def _print_problems(console: Console, verdict: Verdict) -> None:
         console.print("Then:")
     for other in others:
         console.print(f"  {other.sentence} ({other.code})", markup=False)
-    if verdict.count > len(verdict.problems):
-        kinds = ", ".join(f"{count:,} {code}" for code, count in sorted(verdict.kinds.items()))
-        console.print(f"  and {verdict.count - len(verdict.problems):,} more. In all: {kinds}.")
+    more = count - len(others) - 1
+    if more:
+        listed = ", ".join(f"{count:,} {code}" for code, count in sorted(kinds.items()))
+        console.print(f"  and {more:,} more. In all: {listed}.")
+
+
+def _print_seal(console: Console, checked: CheckedSeal, told: str) -> None:
+    """What came of a seal, whatever is wrong beside it."""
+    seal = checked.seal
+    made = f"{seal.sealed_at[:10]} {seal.sealed_at[11:16]} UTC"
+    key = "It was signed with the key that you gave."
+    if not seal.key_known:
+        key = "Whose key signed it was not checked: give --public-key."
+    if checked.problem is None:
+        console.print(f"The log contains the seal of {made}: {told}. {key}", markup=False)
+        return
+    console.print("[bold red]The log does not contain[/bold red]", end=" ")
+    console.print(
+        f"the seal of {made}: {checked.problem.sentence} ({checked.problem.code}) {key}", markup=False
+    )
+    console.print(f"  {checked.problem.meaning}", markup=False)
 
 
 def _looked_at(verdict: Verdict) -> str:
     if not verdict.events:
         return (
-            "it has no events" if verdict.since is None else f"nothing behind event {verdict.since.position}"
+            "it has no events"
+            if verdict.since is None
+            else f"nothing behind event {verdict.since.seal.position}"
         )
     events = "1 event" if verdict.events == 1 else f"{verdict.events:,} events"
-    behind = "" if verdict.since is None else f" behind event {verdict.since.position}"
+    behind = "" if verdict.since is None else f" behind event {verdict.since.seal.position}"
     megabytes = f"{verdict.bytes / 1e6:,.1f} MB in {verdict.seconds:,.1f} s, {_speed(verdict):,.0f} MB/s"
     return f"{events}{behind} looked at, up to position {verdict.position} ({megabytes})"
-
-
-def _about(seal: Seal, told: str) -> str:
-    made = f"{seal.sealed_at[:10]} {seal.sealed_at[11:16]} UTC"
-    key = "It was signed with the key that you gave."
-    if not seal.key_known:
-        key = "Whose key signed it was not checked: give --public-key."
-    return f"The log contains the seal of {made}: {told}. {key}"
 
 
 def _speed(verdict: Verdict) -> float:

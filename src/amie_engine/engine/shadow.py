@@ -14,8 +14,10 @@ from sqlalchemy.schema import CreateTable
 
 from amie_engine.engine.folding import Folder
 from amie_engine.engine.late_projection import LateProjection
+from amie_engine.errors import TemporaryTablesRefused
 from amie_engine.log.database import Cursor, Database, Session, Statement
 from amie_engine.log.events import Event
+from amie_engine.log.failures import first_line, not_writable
 from amie_engine.log.schema import PROJECTIONS
 from amie_engine.log.whole import read_events, read_head, read_stream
 
@@ -87,13 +89,21 @@ def shadow_of(database: Database) -> Iterator[Shadow]:
     """Make empty temporary tables for the projections of a database; they go at the end.
 
     Raises:
-        DatabaseUnavailable: The database can't be used, or allows no temporary tables.
+        TemporaryTablesRefused: The database allows no temporary tables.
+        DatabaseUnavailable: It can't be used.
     """
     with database.session() as session:
         with session.prepare() as cursor:
             there = cursor.one(_SCHEMA)[0] if cursor.is_postgresql else "main"
-            for table in PROJECTIONS:
-                cursor.run(Statement(_temporary(table, database)))
+            try:
+                for table in PROJECTIONS:
+                    cursor.run(Statement(_temporary(table, database)))
+            except Exception as error:
+                if not not_writable(error):
+                    raise
+                raise TemporaryTablesRefused(
+                    f"The database {database.url} allows no temporary tables: {first_line(error)}."
+                ) from error
         try:
             yield Shadow(session, there)
         finally:

@@ -8,8 +8,9 @@ from sqlalchemy import URL, Dialect, Engine, QueuePool, create_engine, event, ma
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from amie_engine.errors import DatabaseUnavailable
+from amie_engine.log.files import in_memory, make_private
 
-__all__ = ["engine_beside", "engine_for_url", "in_memory", "shown_url"]
+__all__ = ["engine_beside", "engine_for_url", "shown_url"]
 
 SQLITE_TIMEOUT = 30.0
 """Seconds to wait for another process's write on SQLite, unless the URL has a ``timeout``."""
@@ -41,6 +42,7 @@ def engine_for_url(url: str) -> Engine:
         ) from None
     _check_synchronous(engine.dialect)
     if engine.dialect.name == "sqlite":
+        event.listen(engine, "do_connect", lambda *_: make_private(parsed))
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
@@ -91,12 +93,6 @@ def _options(url: URL) -> dict[str, Any]:
     # A database in memory is its connection: there is one, for one thread at a time.
     arguments["check_same_thread"] = False
     return options | {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
-
-
-def in_memory(url: URL) -> bool:
-    """Tell whether a SQLite URL names a database in memory."""
-    name = url.database or ":memory:"
-    return name in (":memory:", "file::memory:") or url.query.get("mode") == "memory"
 
 
 def _prepare_sqlite(driver: Any, _record: Any) -> None:

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from amie_engine.errors import CommitInDoubt
-from amie_engine.log.connecting import engine_beside, engine_for_url, in_memory, shown_url
+from amie_engine.log.connecting import engine_beside, engine_for_url, shown_url
 from amie_engine.log.failures import about_values, explained, in_doubt, lost, unreachable
+from amie_engine.log.files import file_of, in_memory, remove
 from amie_engine.log.transactions import (
     empty_write_ahead_log,
     postgresql_transaction,
@@ -142,6 +143,22 @@ class Database:
     def is_in_memory(self) -> bool:
         """Whether it is a SQLite database in memory, which one connection alone can reach."""
         return self.is_sqlite and in_memory(self._engine.url)
+
+    @contextmanager
+    def made_or_absent(self) -> Iterator[None]:
+        """A block that makes the database: where it fails, a SQLite file that was absent is so again.
+
+        Whatever is beside it goes too: a full disk may have kept SQLite from rolling back.
+        """
+        file = file_of(self._engine.url) if self._sites is None else None
+        absent = file is not None and not file.exists()
+        try:
+            yield
+        except BaseException:
+            if file is not None and absent:
+                self.close()
+                remove(file)
+            raise
 
     def read(self) -> AbstractContextManager[Cursor]:
         """A transaction that sees one state of the database and writes nothing.

@@ -20,6 +20,7 @@ __all__ = [
     "Upcaster",
     "check_readable",
     "current_schema",
+    "read_document",
     "read_facts",
 ]
 
@@ -144,7 +145,8 @@ class Event:
         """The event's facts, in the schema version of this release.
 
         Raises:
-            EventUnreadable: This release does not know the event's type or schema version.
+            EventUnreadable: This release does not know the event's type or schema version, or they are
+                damaged.
         """
         return read_facts(self.position, self.type, self.schema_version, self.facts_json)
 
@@ -172,12 +174,44 @@ def read_facts(position: int, event_type: str, schema_version: int, text: str) -
         text: The facts as they stand in the log.
 
     Raises:
-        EventUnreadable: This release does not know the event's type or schema version.
+        EventUnreadable: This release does not know the event's type or schema version, or the text is no JSON
+            object.
     """
     upcasters = UPCASTERS.get(event_type)  # type: ignore[call-overload] # an EventType is its text
     if upcasters or schema_version != 1 or event_type not in _TYPES:
         check_readable(position, event_type, schema_version)
-    facts: dict[str, Any] = json.loads(text)
+    facts = _parsed(position, "facts", text)
+    if not isinstance(facts, dict):
+        raise _damaged(position, "facts")
+    brought_up: dict[str, Any] = facts
     for upcast in (upcasters or ())[schema_version - 1 :]:
-        facts = upcast(facts)
-    return facts
+        brought_up = upcast(brought_up)
+    return brought_up
+
+
+def read_document(position: int, text: str) -> Any:
+    """Return an event's document.
+
+    Args:
+        position: The event's.
+        text: The document as it stands in the log.
+
+    Raises:
+        EventUnreadable: The text is no JSON.
+    """
+    return _parsed(position, "document", text)
+
+
+def _parsed(position: int, what: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(position, what) from error
+
+
+def _damaged(position: int, what: str) -> EventUnreadable:
+    """The error for what the engine did not write. Nothing of it is in the error."""
+    return EventUnreadable(
+        f"The event at position {position} was damaged: its {what} can't be read.",
+        hint="See what else is wrong with `amie-engine verify`, and restore the newest backup that is whole.",
+    )

@@ -15,7 +15,7 @@ from amie_engine.errors import (
     LogError,
 )
 
-__all__ = ["about_values", "explained", "in_doubt", "lost", "unreachable"]
+__all__ = ["about_values", "explained", "first_line", "in_doubt", "lost", "not_writable", "unreachable"]
 
 _LOCKED = "Another process holds it for too long; call again once that is done."
 _FULL = "Make room on the disk of the database, and call again."
@@ -50,19 +50,19 @@ def unreachable(error: BaseException, url: str) -> LogError:
             hint="Call again later, or give an engine with a larger pool.",
         )
     cause = _cause(error)
-    return DatabaseUnavailable(f"The database {url} can't be used: {_first_line(cause)}.", hint=_hint(cause))
+    return DatabaseUnavailable(f"The database {url} can't be used: {first_line(cause)}.", hint=_hint(cause))
 
 
 def lost(error: BaseException, url: str) -> LogError:
     """The error for a connection that broke before the transaction on it was committed."""
-    return ConnectionLost(f"The connection to the database {url} was lost: {_first_line(_cause(error))}.")
+    return ConnectionLost(f"The connection to the database {url} was lost: {first_line(_cause(error))}.")
 
 
 def in_doubt(error: BaseException, url: str) -> LogError:
     """The error for a connection that broke at the commit."""
     return CommitInDoubt(
         f"The connection to the database {url} was lost at a commit, and whether it was done is not known:"
-        f" {_first_line(_cause(error))}."
+        f" {first_line(_cause(error))}."
     )
 
 
@@ -77,12 +77,12 @@ def explained(error: Exception, url: str) -> LogError:
             hint="Roll it back and do it again; begin it with BEGIN IMMEDIATE, or write before you read.",
         )
     if state.startswith("40"):
-        return ConcurrencyConflict(f"The database {url} undid the transaction: {_first_line(cause)}.")
+        return ConcurrencyConflict(f"The database {url} undid the transaction: {first_line(cause)}.")
     broken = type(cause).__name__ == "DatabaseError"  # itself, and none of its kinds: no database at all
-    if kinds & {"OperationalError", "InterfaceError"} or broken or state in _NOT_WRITABLE:
+    if kinds & {"OperationalError", "InterfaceError"} or broken or not_writable(cause):
         return unreachable(cause, url)
     return LogError(
-        f"The database {url} refused a statement: {_first_line(cause)}.", hint="Nothing of it was written."
+        f"The database {url} refused a statement: {first_line(cause)}.", hint="Nothing of it was written."
     )
 
 
@@ -90,6 +90,11 @@ def about_values(error: BaseException) -> bool:
     """Whether a database refused the values of a statement, and would refuse them again at any time."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     return bool(kinds & {"DataError", "IntegrityError"}) or _sqlstate(error)[:2] in _ABOUT_VALUES
+
+
+def not_writable(error: BaseException) -> bool:
+    """Whether PostgreSQL refused to write: where only reading is allowed, or for want of a privilege."""
+    return _sqlstate(error) in _NOT_WRITABLE
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -114,7 +119,7 @@ def _hint(error: BaseException) -> str | None:
     return _FULL if code == sqlite3.SQLITE_FULL else _HINTS.get(_sqlstate(error))
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The error's first line: PostgreSQL quotes values in those after it, SQLite's driver in it."""
     if isinstance(error, UnicodeDecodeError):  # SQLite's own error quotes the file, which is no text there
         return "malformed database schema"

@@ -30,6 +30,11 @@ _ALEMBIC = Lock()
 # Two processes that migrate one PostgreSQL database take turns. The number only has to be ours: "AMIE".
 _TAKE_TURNS = text("SELECT pg_advisory_xact_lock(1095584069)")
 
+_WITH_TABLES = text(
+    "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relname = :name AND c.relkind = 'r' ORDER BY n.nspname LIMIT 3"
+)
+
 
 def _config(connection: Connection | None = None) -> Config:
     config = Config()
@@ -153,12 +158,13 @@ def _check(database: Database, *, make: bool) -> None:
         if current is None:
             _refuse_foreign(connection, database)
         empty = current is None and not inspect(connection).get_table_names()
+        elsewhere = [] if current is not None or database.is_sqlite else _schemas(connection)
     if current == known[-1]:
         if make:
             database.keep_write_ahead_log()
     elif current is None:
         if not make or not database.is_sqlite or not empty:
-            raise DatabaseSchemaMissing(f"The database {database.url} has no amie-engine tables.")
+            raise _without_tables(database, elsewhere)
         migrate(database)
     else:
         raise _wrong(database, current)
@@ -171,6 +177,29 @@ def _refuse_foreign(connection: Connection, database: Database) -> None:
             f"The database {database.url} has tables of our names ({', '.join(sorted(there))}) that no"
             " release of ours made."
         )
+
+
+def _schemas(connection: Connection) -> list[str]:
+    """Some schemas of a PostgreSQL database that have our tables, also such as the role may not use."""
+    return [row[0] for row in connection.execute(_WITH_TABLES, {"name": VERSION_TABLE})]
+
+
+def _without_tables(database: Database, elsewhere: list[str]) -> DatabaseSchemaMissing:
+    told = f"The database {database.url} has no amie-engine tables"
+    if elsewhere:
+        schemas = ", ".join(elsewhere)
+        return DatabaseSchemaMissing(
+            f"{told} that its role can see; there are some in the schema {schemas}.",
+            hint=f"Put it into the role's search_path (ALTER ROLE ... SET search_path = {elsewhere[0]}), and"
+            " grant the role USAGE on it, as docs/postgresql.md does; for a new log, `amie-engine migrate`.",
+        )
+    if database.is_sqlite:
+        return DatabaseSchemaMissing(f"{told}.")
+    return DatabaseSchemaMissing(
+        f"{told}.",
+        hint="Create them with `amie-engine migrate`; if there should be some, see that the URL names their"
+        " database.",
+    )
 
 
 def _wrong(database: Database, revision: str) -> DatabaseSchemaOutdated | DatabaseSchemaNewer:

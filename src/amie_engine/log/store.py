@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from amie_engine.errors import ConcurrencyConflict, LogError
 from amie_engine.log.canonical import canonical_json, digest, new_salt, salted_digest
 from amie_engine.log.chain import event_hash
 from amie_engine.log.database import Cursor, Database, Statement
-from amie_engine.log.events import Event, NewEvent, current_schema, read_facts
+from amie_engine.log.events import Event, NewEvent, current_schema, read_document, read_facts
 from amie_engine.log.whole import EVENT_COLUMNS, Head, WholeLog, read_head, read_stream
 
 __all__ = ["AcceptedPacket", "EventLog", "LogReader", "LogWriter", "format_time"]
@@ -33,7 +32,9 @@ _ACCEPTED = Statement(
     " WHERE hub = :hub AND site = :site AND packet_rec_id = :packet_rec_id"
     " AND type IN ('packet_received', 'packet_confirmed', 'packet_adopted') AND packet_rec_id IS NOT NULL"
 )
-_DOCUMENT = Statement("SELECT document FROM amie_events WHERE stream = :stream AND version = :version")
+_DOCUMENT = Statement(
+    "SELECT position, document FROM amie_events WHERE stream = :stream AND version = :version"
+)
 _SALT = Statement("SELECT document_salt FROM amie_events WHERE stream = :stream AND version = :version")
 _NOTED = Statement(
     "SELECT document_salt, position, type, schema_version, facts FROM amie_events"
@@ -103,7 +104,7 @@ class LogReader:
     def document(self, stream: str, version: int) -> Any:
         """Return the document of an event, or None where it has none or it was erased."""
         row = self.cursor.one(_DOCUMENT, {"stream": stream, "version": version})
-        return None if row is None or row[0] is None else json.loads(row[0])
+        return None if row is None or row[1] is None else read_document(*row)
 
 
 class LogWriter(LogReader):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from amie_engine.errors import LogError
+from amie_engine.errors import LogDamaged, LogError
 from amie_engine.log.canonical import digest
 from amie_engine.log.database import Cursor, Database, Statement
 from amie_engine.log.events import Event
@@ -17,6 +17,7 @@ __all__ = [
     "STORED_COLUMNS",
     "Head",
     "WholeLog",
+    "check_gapless",
     "is_log_id",
     "read_events",
     "read_head",
@@ -112,8 +113,29 @@ def read_stream(cursor: Cursor, stream: str) -> list[Event]:
 
 
 def read_events(cursor: Cursor, after: int, count: int, until: int | None = None) -> list[Event]:
-    """Return up to ``count`` events behind a position, and up to another, in order."""
-    return [Event(*row) for row in cursor.all(_EVENTS, _range(after, count, until))]
+    """Return up to ``count`` events behind a position, and up to another, in order.
+
+    Raises:
+        LogDamaged: An event before one of them is missing.
+    """
+    rows = cursor.all(_EVENTS, _range(after, count, until))
+    check_gapless(rows, after)
+    return [Event(*row) for row in rows]
+
+
+def check_gapless(rows: Sequence[tuple[Any, ...]], after: int) -> None:
+    """Check that the positions of events, their first column, follow a position and one another.
+
+    They are in order and each is there once: so their number tells, and nothing is gone through.
+
+    Raises:
+        LogDamaged: One is missing.
+    """
+    if not rows or rows[-1][0] - after == len(rows):
+        return
+    for expected, row in enumerate(rows, after + 1):
+        if row[0] != expected:
+            raise LogDamaged(f"The event at position {expected} is missing: {row[0]} follows {expected - 1}.")
 
 
 def read_rows(cursor: Cursor, after: int, count: int, until: int | None = None) -> list[tuple[Any, ...]]:
