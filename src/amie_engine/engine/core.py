@@ -95,7 +95,7 @@ class Engine:
         check_schema(self.database)
         self.log = EventLog(self.database, hub=hub, site=site, clock=clock)
         with suppress(LogError):  # known from here on: a call that joins a transaction takes no connection
-            _ = self.log.log_id
+            _ = self.log.log_id, self.log.place
         self.receiver = Receiver(site, new_id, clock, acknowledge_inform == "always")
         self._newest_packet: int | None = None
         self._commands = Commands(self.receiver, clock)
