@@ -331,6 +331,12 @@ class Staging:
             document={"arguments": given, "message": error.message},
         )
         unit.append(state, [event])
+        logger.warning(
+            "The %s staged for transaction %s could not be carried out (%s); see `amie-engine show`.",
+            row.call,
+            event.trans_rec_id or state.stream,
+            error.code,
+        )
 
     def _leave(self, row: _Row, error: EventUnreadable) -> None:
         logger.warning("Something that was staged at %s has to wait: %s", row.staged_at, error.message)
