@@ -194,6 +194,7 @@ CREATE INDEX amie_work_open ON amie_work USING btree (hub, site) WHERE (status <
 CREATE OR REPLACE FUNCTION amie_events_append_only()
  RETURNS trigger
  LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
     BEGIN
         IF TG_OP = 'UPDATE' THEN

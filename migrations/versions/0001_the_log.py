@@ -72,7 +72,8 @@ SQLITE_TRIGGERS = (
 
 POSTGRESQL_TRIGGERS = (
     f"""
-    CREATE FUNCTION amie_events_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION amie_events_append_only() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
     BEGIN
         IF TG_OP = 'UPDATE' THEN
             IF {ERASED}{NOTHING_ELSE_CHANGED.format(same="NOT DISTINCT FROM")} THEN

@@ -420,7 +420,7 @@ class TestTheList:
     ) -> None:
         found = about(busy, asked)
         assert len(found.entries) > 10
-        for name, value in (("_WINDOW", 7), ("_FEW", 0), ("_MOST_PATTERNS", 0)):
+        for name, value in (("WINDOW", 7), ("_FEW", 0), ("MOST_PATTERNS", 0)):
             monkeypatch.setattr(finding, name, value)
             assert about(busy, asked) == found
 

@@ -12,12 +12,15 @@ import pytest
 
 from amie_engine.audit import Erasure, audit, erasing
 from amie_engine.audit.finding import find_streams
+from amie_engine.audit.quarantined import Quarantined, Traces
 from amie_engine.engine import Engine
 from amie_engine.engine.evolve import fold
 from amie_engine.engine.state import TransactionState
-from amie_engine.errors import ErasureRefused, PersonNotFound, QuarantineNotFound
+from amie_engine.engine.unit import in_unit
+from amie_engine.errors import ErasureRefused, PersonNotFound, QuarantineNotFound, TransactionNotFound
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Statement
+from amie_engine.log.store import EventLog
 from amie_engine.log.whole import STORED_COLUMNS
 from amie_engine.testing import Clock
 from tests.audit.test_audit import take_up
@@ -422,6 +425,77 @@ class TestRefusals:
             erase(two, "u1")
 
 
+class TestWhatIsPossiblyTheirs:
+    """A request that never named an id of theirs: the site refused it before it gave one."""
+
+    @pytest.fixture
+    def refused(self, two: Engine) -> Engine:
+        """A log with such a request, at its end, besides the person's project and somebody else's."""
+        two.receive(self.request("MAIL1@example.org"))
+        two.fail(50_003, "no")
+        send(two)
+        return two
+
+    def request(self, address: str, number: int = 3) -> dict[str, Any]:
+        names = dict.fromkeys(("PiGlobalID", "PiDnList", "PiPersonID"))
+        return project_request(number, **(personal(number) | names | {"PiEmail": address}))
+
+    def test_it_is_told_and_stays_unless_it_is_named(self, refused: Engine) -> None:
+        planned = erase(refused, "u1", dry_run=True)
+        assert (planned.transactions, planned.possible) == (("50001",), ("50003",))
+        with_it = erase(refused, "u1", transactions=[50_003], dry_run=True)
+        assert (with_it.transactions, with_it.possible) == (("50001", "50003"), ())
+        assert set(with_it.positions) == {*planned.positions, *of(refused, 50_003)}
+        assert erase(refused, "u1").possible == ("50003",)
+        assert of(refused, 50_003)
+        erased = erase(refused, "u1", transactions=["50003"])
+        assert "50003" in erased.transactions
+        assert of(refused, 50_003) == set()
+        assert of(refused, 50_002)
+
+    def test_a_dn_in_any_alphabet_leads_to_it(self, engine: Engine, clock: Clock) -> None:
+        name = '/C=ES/CN="José_100%" \\ Öztürk'
+        whole_project(engine, clock, 1, **personal(1) | {"PiDnList": [name]})
+        engine.receive(self.request("x@example.org"))
+        other = self.request("other@example.org", 4)
+        other["body"]["PiDnList"] = [name.upper()]
+        engine.receive(other)
+        for number in (50_003, 50_004):
+            engine.fail(number, "no")
+        send(engine)
+        assert erase(engine, "u1", dry_run=True).possible == ("50004",)
+
+    def test_while_it_is_open_it_refuses_the_erasure(self, two: Engine) -> None:
+        two.receive(self.request("mail1@example.org"))
+        before = documents(two)
+        for named in ((), (50_003,)):
+            with pytest.raises(ErasureRefused, match="50003"):
+                erase(two, "u1", transactions=named)
+        assert documents(two) == before
+
+    def test_who_is_known_by_no_id_is_erased_by_the_transaction(self, refused: Engine) -> None:
+        with pytest.raises(PersonNotFound):
+            erase(refused, "mail1@example.org", transactions=[50_003])  # it would be on record for ever
+        erasure = erase(refused, "case-17", transactions=[50_003])
+        assert (erasure.transactions, erasure.possible) == (("50003",), ("50001",))
+        assert of(refused, 50_003) == set()
+
+    def test_a_transaction_that_is_none_is_told(self, two: Engine) -> None:
+        with pytest.raises(TransactionNotFound):
+            erase(two, "u1", transactions=[4711])
+
+    def test_one_that_came_after_the_search_is_told(
+        self, two: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def after_the_search(log: EventLog, work: Any) -> Any:
+            two.receive(self.request("mail1@example.org"))
+            return in_unit(log, work)
+
+        monkeypatch.setattr(erasing, "in_unit", after_the_search)
+        with pytest.raises(ErasureRefused, match="50003"):
+            erase(two, "u1")
+
+
 class TestQuarantine:
     def put(self, engine: Engine, content: Any) -> str:
         outcome = engine.receive(content)
@@ -469,6 +543,28 @@ class TestQuarantine:
         erasure = erase(two, "u1")
         assert (erasure.quarantined, erasure.unread) == ((), ())
         assert two.quarantined(name).content is not None
+
+    def test_what_is_there_at_the_search_is_not_read_while_writers_wait(
+        self, two: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = self.put(two, {"type": "no_such_type", "header": {}, "body": {"Owner": "u1"}})
+        looked_at: list[str] = []
+        concern = Traces.concern
+
+        def counted(traces: Traces, item: Quarantined) -> Any:
+            looked_at.append(item.quarantine_id)
+            return concern(traces, item)
+
+        def after_the_search(log: EventLog, work: Any) -> Any:
+            assert looked_at == [before]
+            looked_at.append(self.put(two, {"type": "no_such_type", "header": {}, "body": {"Is": "u1"}}))
+            return in_unit(log, work)
+
+        monkeypatch.setattr(Traces, "concern", counted)
+        monkeypatch.setattr(erasing, "in_unit", after_the_search)
+        erasure = erase(two, "u1")
+        assert looked_at == [before, looked_at[1], looked_at[1]]
+        assert sorted(erasure.quarantined) == sorted(set(looked_at))
 
     def test_what_nobody_can_read_is_listed_and_goes_when_it_is_named(self, two: Engine) -> None:
         first, second = self.put(two, b"\xff Lastname1"), self.put(two, b"{ mail2@example.org")

@@ -30,7 +30,7 @@ from tests.log.busy_site import project_request, sample
 from tests.log.chain_check import COLUMNS, hash_of
 
 PSEUDONYM = re.compile(r"[A-Za-z0-9_]+:[0-9a-f]{16}")
-FREE_TEXT = ("Comment", "Message")
+FREE_TEXT = ("Abstract", "Comment", "Message")
 
 redaction = Redaction("f" * 32)
 
@@ -144,6 +144,46 @@ def test_of_a_packet_the_personal_fields_are_hidden_and_the_others_stay(packet_t
             assert after["body"][name] != body[name]
         elif field.kind != "objects" or field.items:
             assert after["body"][name] == body[name], name
+
+
+def test_what_does_not_look_like_what_belongs_there_is_hidden_wherever_it_stands() -> None:
+    who = "robin@example.edu"
+    names = (
+        "packet_rec_id",
+        "originating_site_name",
+        "packet_timestamp",
+        "transaction_state",
+        "outgoing_flag",
+    )
+    odd: list[Any] = [who, {"who": who}, [who]]
+    for value in odd:
+        document = {
+            "type": "request_project_create",
+            "DATA_TYPE": value,
+            "type_id": value,
+            "header": dict.fromkeys(names, value)
+            | {"expected_reply_list": [{"type": value, "timeout": value}]},
+            "body": {"ResourceList": [{"PiEmail": value}], "GrantNumber": {"who": value}, "Abstract": value},
+        }
+        after = redaction.document(document)
+        assert who not in json.dumps(after)
+        assert is_hidden({name: item for name, item in after.items() if name != "type"})
+
+
+def test_of_a_header_all_stays_that_looks_as_it_should() -> None:
+    header = {
+        "packet_rec_id": 174709745,
+        "packet_id": "1",
+        "trans_rec_id": 87100001,
+        "local_site_name": "TGCDB",
+        "originating_site_name": "EXAMPLE",
+        "outgoing_flag": False,
+        "transaction_state": "in-progress",
+        "packet_timestamp": "2026-01-15T12:00:00.000Z",
+        "expected_reply_list": [{"type": "notify_project_create", "timeout": 30240}],
+    }
+    document = {"DATA_TYPE": "Packet", "type": "request_project_create", "header": header, "body": {}}
+    assert redaction.document(document) == document
 
 
 def test_lists_element_by_element_and_objects_value_by_value() -> None:

@@ -176,6 +176,21 @@ class TestErase:
         assert "Lastname1" not in out
         assert "Erased" in amie("audit", "--person", "u1").out
 
+    def test_a_transaction_with_an_address_of_theirs_is_listed_and_goes_when_it_is_named(
+        self, amie: Amie, filled: Path
+    ) -> None:
+        with log(URL) as engine:
+            nobody = {"PiGlobalID": None, "PiPersonID": None, "PiEmail": "mail1@example.org"}
+            engine.receive(project_request(7, **nobody))
+            engine.fail(50_007, "no")
+            send(engine)
+        planned = flat(amie("erase", "--person", "u1", *WHO, "--dry-run").out)
+        assert "erase them with --transaction ID: 50007" in planned
+        done = flat(amie("erase", "--person", "u1", *WHO, "--yes", "--transaction", "50007").out)
+        assert "Transactions that concern the person: 50001, 50007." in done
+        assert "--transaction" not in done
+        assert amie("erase", "--person", "u1", *WHO, "--transaction", "4711").status == 1
+
     def test_errors_are_told(self, amie: Amie, filled: Path) -> None:
         unknown = amie("erase", "--person", "Robin Example", *WHO, "--yes")
         assert unknown.status == 1

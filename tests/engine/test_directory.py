@@ -150,7 +150,8 @@ class TestGrants:
         assert filled(engine, 2).as_dict()["body"]["ProjectID"] == "theirs"
 
     def test_an_object_for_an_id_is_none(self, engine: Engine) -> None:
-        engine.adopt(history_of(rpc(), npc(body={"ProjectID": {"odd": 1}, "PiPersonID": ["x"]}), dpc()))
+        asked = rpc(body={"ProjectID": None})
+        engine.adopt(history_of(asked, npc(body={"ProjectID": {"odd": 1}, "PiPersonID": ["x"]}), dpc()))
         assert rows_of(engine, "SELECT project_id FROM amie_directory_projects") == []
 
 

@@ -93,6 +93,41 @@ class TestHeaders:
         assert (outcome.kind, outcome.code) == ("quarantined", "packet-other-site")
 
 
+def test_what_stands_in_the_place_of_a_fact_and_is_none_stays_in_the_document(engine: Engine) -> None:
+    """It may hold anything about anybody, and a fact is never erased."""
+    who = "robin@example.edu"
+    odd: dict[str, Any] = {
+        "ResourceList": [{"PiEmail": who}],
+        "GrantNumber": {"who": [who]},
+        "PfosNumber": {who: 1},
+        "EndDate": [[who]],
+    }
+    outcome = take(engine, rpc(body=odd))
+    assert outcome.kind == "accepted"
+    assert {f"odd-item:{name}" for name in odd} <= set(outcome.anomalies)
+    [event] = engine.log.whole.events()
+    assert who not in event.facts_json
+    columns = rows_of(engine, "SELECT grant_number, resource FROM amie_transactions")
+    assert columns == [(None, None)]
+    request = engine.expected_reply(1).request
+    assert request is not None
+    assert request.as_dict()["body"]["GrantNumber"] == odd["GrantNumber"]
+
+
+def test_what_does_not_read_like_a_type_is_not_kept_but_in_the_document(engine: Engine) -> None:
+    for name in ("robin@example.edu", "Robin Example", "x" * 41):
+        outcome = engine.receive({**rpc(), "type": name})
+        assert (outcome.kind, outcome.code, outcome.packet_type) == (
+            "quarantined",
+            "packet-type-unknown",
+            None,
+        )
+        assert name not in str(outcome.reason)
+    assert not any(
+        name in event.facts_json for event in engine.log.whole.events() for name in ("obin", "xxx")
+    )
+
+
 def test_a_fact_of_any_length_stays_in_the_document(engine: Engine) -> None:
     """No index and no fold has to carry it."""
     long = {"GrantNumber": "G" * 10_000_000, "RecordID": "R" * 5000, "ResourceList": ["é" * 400]}

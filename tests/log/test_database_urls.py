@@ -46,6 +46,26 @@ def test_a_server_that_is_not_there_is_unavailable_and_the_password_untold() -> 
     database.close()
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://127.0.0.1:1/amie?PASSWORD={SECRET}",
+        f"postgresql://127.0.0.1:1/amie?sslPassword={SECRET}",
+        f"postgresql://127.0.0.1:1/host=127.0.0.1 password={SECRET}",
+        f"postgresql://127.0.0.1:1/postgresql://amie:{SECRET}@127.0.0.1:1/amie",
+        f"postgresql:///?dbname=host%3D127.0.0.1%20port%3D1%20password%3D{SECRET}",
+        f"postgresql:///?dbname=postgresql://amie:{SECRET}@127.0.0.1:1/amie",
+    ],
+)
+def test_a_password_is_untold_wherever_it_stands(url: str) -> None:
+    database = Database(url)
+    assert SECRET not in repr(database)
+    with pytest.raises(DatabaseUnavailable) as caught, database.read():
+        pass
+    assert SECRET not in str(caught.value)
+    database.close()
+
+
 def test_an_option_that_the_driver_lacks_is_unavailable() -> None:
     database = Database("postgresql://amie@127.0.0.1:1/amie?colour=blue")
     with pytest.raises(DatabaseUnavailable, match="colour"), database.read():

@@ -19,6 +19,7 @@ from amie_engine.errors import (
     ConnectionNotJoinable,
     DatabaseUnavailable,
     ReplyIncomplete,
+    TransactionNotFound,
 )
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import migrate
@@ -189,6 +190,77 @@ def test_another_log_is_not_the_log(asked: Engine, sql: Sql, tmp_path: Path) -> 
         assert other.carry_out_staged() == 0
 
 
+def test_a_copy_of_the_log_is_not_the_log(asked: Engine, sql: Sql, file: Path) -> None:
+    copy = file.with_name("copy.db")
+    with sqlite3.connect(file) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    source.close()
+    target.close()
+    other = Sql(f"sqlite:///{copy}")
+    before = other.everything()
+    for call in CALLS.values():
+        with (
+            other.engine.begin() as connection,
+            pytest.raises(ConnectionNotJoinable, match="another database"),
+        ):
+            call(asked, connection)
+    assert other.everything() == before
+    other.close()
+
+
+def test_the_logs_file_is_known_under_another_path(asked: Engine, sql: Sql, file: Path) -> None:
+    link = file.with_name("link.db")
+    link.symlink_to(file)
+    engine = create_engine(f"sqlite:///{link}")
+    with engine.begin() as connection:
+        asked.receive(project_request(2), connection=connection)
+    engine.dispose()
+    assert asked.carry_out_staged() == 1
+
+
+def test_a_refused_call_leaves_no_lock_behind(asked: Engine, sql: Sql) -> None:
+    with sql.engine.connect() as connection:
+        assert read_users(connection) == 0
+        with pytest.raises(TransactionNotFound):
+            asked.fail(4711, "no", connection=connection)
+        asked.receive(project_request(2))  # nobody waits for the caller
+        assert connection.in_transaction()
+        add_user(connection, "robin")
+        connection.commit()
+    assert users(sql) == ["robin"]
+    assert asked.carry_out_staged() == 0
+
+
+class TestInASavepointOfTheCallers:
+    def test_a_driver_that_begins_nothing_around_it_is_refused(self, asked: Engine, sql: Sql) -> None:
+        by_hand = create_engine(sql.engine.url, connect_args={"isolation_level": None})
+        autocommit = sql.engine.execution_options(isolation_level="AUTOCOMMIT")
+        before = sql.everything()
+        for engine in (sql.engine, by_hand, autocommit):
+            with engine.connect() as connection:
+                outer = connection.begin()
+                with (
+                    connection.begin_nested(),
+                    pytest.raises(ConnectionNotJoinable, match="inside a savepoint") as caught,
+                ):
+                    asked.receive(project_request(2), connection=connection)
+                outer.rollback()
+            assert "begin_nested()" in caught.value.hint
+        by_hand.dispose()
+        assert sql.everything() == before
+
+    if sys.version_info >= (3, 12):
+
+        def test_the_drivers_newest_mode_always_has_a_transaction_around_it(
+            self, asked: Engine, sql: Sql
+        ) -> None:
+            engine = create_engine(sql.engine.url, connect_args={"autocommit": False})
+            with engine.begin() as connection, connection.begin_nested():
+                asked.receive(project_request(2), connection=connection)
+            engine.dispose()
+            assert asked.carry_out_staged() == 1
+
+
 def test_a_log_that_is_attached_to_another_database_is_not_joined(
     asked: Engine, sql: Sql, file: Path, tmp_path: Path
 ) -> None:
@@ -203,8 +275,10 @@ def test_a_log_that_is_attached_to_another_database_is_not_joined(
     assert sql.everything() == before
 
 
-def test_a_session_of_the_orm_commits_and_rolls_back(asked: Engine, sql: Sql) -> None:
-    with Session(sql.engine) as session:
+def test_a_session_of_the_orm_commits_and_rolls_back(
+    asked: Engine, strict: sqlalchemy.Engine, sql: Sql
+) -> None:
+    with Session(strict) as session:
         session.execute(text("INSERT INTO site_users VALUES ('robin')"))
         asked.reply(1001, project_reply(1), connection=session.connection())
         session.rollback()

@@ -204,6 +204,32 @@ class TestWhatCanNotBeJoined:
         database.close()
         return url
 
+    def test_a_copy_of_the_schema(self, asked: Engine, sql: Sql, new_schema: Callable[[], str]) -> None:
+        [(schema,)] = sql.rows("SELECT current_schema()")
+        copy = Sql(new_schema())
+        for (table,) in sql.rows("SELECT tablename FROM pg_tables WHERE schemaname = :name", name=schema):
+            copy.run(f"CREATE TABLE {table} (LIKE {schema}.{table} INCLUDING ALL)")
+            copy.run(f"INSERT INTO {table} SELECT * FROM {schema}.{table}")
+        with copy.engine.begin() as connection:
+            self.refuse(asked, connection, "another database")
+        assert copy.rows("SELECT * FROM amie_staged") == []
+        copy.close()
+
+    @pytest.mark.parametrize("kind", ["TEMPORARY TABLE", "TABLE own."])
+    def test_a_table_of_the_same_name_that_hides_the_logs(
+        self, asked: Engine, sql: Sql, new_schema: Callable[[], str], kind: str
+    ) -> None:
+        [(schema,)] = sql.rows("SELECT current_schema()")
+        own = new_schema().rpartition("search_path%3D")[2]
+        with sql.engine.begin() as connection:
+            connection.execute(text(f"SET LOCAL search_path = {own}, {schema}"))
+            hiding = (
+                f"CREATE {kind.removesuffix('own.')} amie_staged (LIKE {schema}.amie_staged INCLUDING ALL)"
+            )
+            connection.execute(text(hiding))
+            self.refuse(asked, connection, "other tables")
+            assert connection.execute(text("SELECT count(*) FROM amie_staged")).scalar() == 0
+
     def test_one_that_commits_at_once_whoever_has_set_it_so(self, asked: Engine, sql: Sql) -> None:
         before = sql.everything()
         by_driver = create_engine(sql.engine.url, connect_args={"autocommit": True})
@@ -264,6 +290,46 @@ class TestTheDatabaseRefuses:
         site.close()
         assert asked.carry_out_staged() == 1
         assert users(sql) == []
+
+    @pytest.mark.parametrize("call", CALLS)
+    def test_on_a_connection_that_is_lost_while_staging(
+        self, asked: Engine, sql: Sql, migrated: str, call: str
+    ) -> None:
+        site = Sql(migrated)
+
+        @event.listens_for(site.engine, "before_cursor_execute")
+        def end(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if "INTO amie_staged" in statement:
+                end_all_others(sql)
+
+        with site.engine.connect() as connection:
+            add_user(connection, "robin")
+            with pytest.raises(ConnectionLost, match="terminating connection") as caught:
+                CALLS[call](asked, connection)
+            assert caught.value.retryable
+            connection.rollback()
+        site.close()
+        assert asked.carry_out_staged() == 0
+        assert users(sql) == []
+
+
+@pytest.mark.parametrize("level", OLD_SNAPSHOTS)
+def test_a_caller_with_an_old_snapshot_waits_for_no_second_connection(
+    migrated: str, sql: Sql, level: str
+) -> None:
+    site_engine = create_engine(
+        sql.engine.url, pool_size=1, max_overflow=0, pool_timeout=0, isolation_level=level
+    )
+    engine, another = Engine(site_engine, site=SITE), Engine(migrated, site=SITE)
+    with site_engine.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM site_users")).scalar() == 0
+        another.receive(project_request(1))
+        engine.reply(1001, project_reply(1), connection=connection)
+        engine.reply(4711, project_reply(1), connection=connection)
+    assert engine.carry_out_staged() == 2
+    assert types(sql) == ["packet_received", "packet_decided", "staged_refused"]
+    another.close()
+    site_engine.dispose()
 
 
 def test_whatever_isolation_the_site_sets_past_sqlalchemy_is_put_back(migrated: str, sql: Sql) -> None:

@@ -86,3 +86,30 @@ def test_tables_of_our_names_that_we_did_not_make_are_refused(url: str) -> None:
         assert current_revision(database) is None
     with pytest.raises(DatabaseForeign, match="amie_work"):
         Engine(url, site="NCSA")
+
+
+def test_no_operator_of_anybodys_own_passes_the_trigger(migrated: str) -> None:
+    """Whoever may update the table must not have its trigger compare with an operator of theirs."""
+    with psycopg.connect(migrated, autocommit=True) as connection:
+        connection.execute(EVENT.format(position=1).encode())
+        [(schema,)] = connection.execute("SELECT current_schema()").fetchall()
+        role, own = f"writer_{schema}", f"own_{schema}"
+        for statement in (
+            f"CREATE ROLE {role}",
+            f"CREATE SCHEMA {own} AUTHORIZATION {role}",
+            f"GRANT USAGE ON SCHEMA {schema} TO {role}",
+            f"GRANT SELECT, UPDATE ON {schema}.amie_events TO {role}",
+            f"SET ROLE {role}",
+            *(
+                f"CREATE FUNCTION {own}.same({kind}, {kind}) RETURNS boolean LANGUAGE sql AS 'SELECT true';"
+                f"CREATE OPERATOR {own}.= (LEFTARG = {kind}, RIGHTARG = {kind}, FUNCTION = {own}.same)"
+                for kind in ("text", "integer", "bigint")
+            ),
+            f"SET search_path = {own}, pg_catalog",
+        ):
+            connection.execute(statement.encode())
+        change = f"UPDATE {schema}.amie_events SET actor = 'm', document = NULL, document_salt = NULL"
+        with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+            connection.execute(change.encode())
+        for statement in ("RESET ROLE", f"DROP OWNED BY {role}", f"DROP ROLE {role}"):
+            connection.execute(statement.encode())

@@ -94,8 +94,14 @@ class TestTypes:
         assert raised.value.code == "packet-invalid-type"
 
     def test_a_type_that_is_like_none(self) -> None:
-        with pytest.raises(PacketInvalidType, match=r"'Ω'.*docs/packets\.md"):
-            Packet.from_dict(document(type="Ω"))
+        with pytest.raises(PacketInvalidType, match=r"'coffee'.*docs/packets\.md"):
+            Packet.from_dict(document(type="coffee"))
+
+    def test_what_does_not_read_like_a_type_is_not_shown(self) -> None:
+        for odd in ("Ω", "robin@example.edu", "Robin Example"):
+            with pytest.raises(PacketInvalidType, match=r"does not read like one.*docs/packets\.md") as shown:
+                Packet.from_dict(document(type=odd))
+            assert odd not in str(shown.value)
         with pytest.raises(PacketInvalidType) as raised:
             Packet.from_dict(document(type="x" * 100_000))
         assert len(str(raised.value)) < 300

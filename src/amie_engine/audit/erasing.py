@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from amie_engine.audit.finding import body_of, find_streams, find_streams_in, packet_given
+from amie_engine.audit.possible import find_mentions
 from amie_engine.audit.quarantined import Concern, Traces, quarantined_documents, traces_in
 from amie_engine.audit.subject import Person, Subject, find_person
 from amie_engine.engine.quarantine import find_item
 from amie_engine.engine.unit import UnitOfWork, View, in_unit, storable
 from amie_engine.errors import ErasureRefused, PersonNotFound
-from amie_engine.log.database import Statement
+from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.erasing import Leftovers, erase_documents, leftovers_of
 from amie_engine.log.events import EventType, NewEvent, read_document
 from amie_engine.log.store import EventLog
@@ -38,6 +40,7 @@ _TRANSACTION = Statement(
 _EVENTS = Statement(
     "SELECT position, packet_rec_id, document FROM amie_events WHERE stream = :stream ORDER BY version"
 )
+_IS_THERE = Statement("SELECT 1 FROM amie_events WHERE position = :position AND document IS NOT NULL")
 _STAGED = Statement("SELECT trans_rec_id, arguments FROM amie_staged WHERE hub = :hub AND site = :site")
 
 
@@ -50,6 +53,8 @@ class Erasure:
         transactions: The transactions that concern them: their record ids, or ids in the log.
         positions: The events whose documents were erased, or would be; ascending. None of them: there was
             nothing left to erase, and nothing was written.
+        possible: The transactions that have an e-mail address or a DN of theirs in a document, and no id:
+            whether they concern the person, somebody has to look. Their documents stay unless they are named.
         quarantined: The ids of what was erased in quarantine.
         unread: The ids of what is in quarantine and can't be read: whether it concerns the person, somebody
             has to look.
@@ -60,6 +65,7 @@ class Erasure:
     person: Person
     transactions: tuple[str, ...]
     positions: tuple[int, ...]
+    possible: tuple[str, ...]
     quarantined: tuple[str, ...]
     unread: tuple[str, ...]
     is_done: bool
@@ -73,6 +79,7 @@ def erase_person(
     person: str,
     actor: str,
     reason: str,
+    transactions: Iterable[int | str] = (),
     quarantine: Iterable[str] = (),
     dry_run: bool = False,
 ) -> Erasure:
@@ -84,6 +91,7 @@ def erase_person(
         person: A local id, a global id or a login.
         actor: Who has them erased.
         reason: Why.
+        transactions: Record ids, or ids in the log, of transactions that concern the person in any case.
         quarantine: Ids of what is in quarantine that is to be erased in any case.
         dry_run: Whether only to tell what would be erased.
     """
@@ -91,22 +99,22 @@ def erase_person(
         raise ErasureRefused(
             "An erasure is on record with the person's id, who did it, and why.", hint="Give all three."
         )
-    also = tuple(quarantine)
+    asked, also = tuple(map(str, transactions)), tuple(quarantine)
     while True:
-        plan = _Plan(log, person, also)
+        plan = _Plan(log, person, asked, also)
         try:
             if dry_run:
                 with log.read() as reader:
                     return plan.made(View(reader))
             carry_out = partial(_carry_out, plan=plan, stream=new_id(), actor=actor, reason=reason)
             erasure = in_unit(log, carry_out)
-        except _PersonChanged:
+        except _Overtaken:
             continue
         return replace(erasure, leftovers=leftovers_of(log.database))
 
 
-class _PersonChanged(Exception):
-    """The directory has learned another name of the person since the log was searched."""
+class _Overtaken(Exception):
+    """The log has learned another name, address or packet of the person since it was searched."""
 
 
 def _carry_out(unit: UnitOfWork, plan: _Plan, stream: str, actor: str, reason: str) -> Erasure:
@@ -146,14 +154,19 @@ class _Transactions:
 
 
 class _Plan:
-    """What is to be erased. The log is searched before, so that no writer has to wait for that."""
+    """What is to be erased. Log and quarantine are searched before, so that no writer has to wait for that;
+    what has come since is looked at when it is done."""
 
-    def __init__(self, log: EventLog, name: str, quarantine: tuple[str, ...]) -> None:
+    def __init__(
+        self, log: EventLog, name: str, transactions: tuple[str, ...], quarantine: tuple[str, ...]
+    ) -> None:
         self._log = log
         self._name = name
         self._quarantine = quarantine
+        self._key = {"hub": log.hub, "site": log.site}
         with log.read() as reader:
             self._person = find_person(View(reader), name)
+            self._asked = {View(reader).require(one).stream for one in transactions}
             self._searched = read_head(reader.cursor).position
         if self._person.several:
             raise ErasureRefused(
@@ -162,6 +175,13 @@ class _Plan:
             )
         subject = Subject(person=self._person)
         self._streams = find_streams(log, subject, until=self._searched, strict=True).all
+        with log.read() as reader:
+            known = self._known(View(reader), self._streams | self._asked)
+        self._traces = self._traces_of(known)
+        self._items = self._looked_at(log.database.read)
+        self._mentions = find_mentions(
+            log.database.read, self._key, known.words, after=0, until=self._searched
+        )
 
     def made(self, view: View) -> Erasure:
         """Return what is to be erased, as one state of the log has it.
@@ -169,38 +189,59 @@ class _Plan:
         Raises:
             PersonNotFound, QuarantineNotFound: Nothing concerns the person; nothing has such an id.
             ErasureRefused: Something of theirs is still under way.
-            _PersonChanged: The search has to be done again.
+            _Overtaken: The search has to be done again.
         """
         if find_person(view, self._name) != self._person:
-            raise _PersonChanged
-        later = find_streams_in(
-            view.cursor,
-            self._log,
-            Subject(person=self._person),
-            after=self._searched,
-            until=read_head(view.cursor).position,
-        )
-        known = self._known(view, self._streams | later.all)
+            raise _Overtaken
+        newest = read_head(view.cursor).position
+        streams = self._streams | self._new_streams(view, newest)
+        known = self._known(view, streams | self._asked)
+        if self._traces_of(known) != self._traces:
+            raise _Overtaken
         asked = {find_item(view.reader, name).quarantine_id for name in self._quarantine}
-        traces = Traces(self._person, known.ids, known.packet_rec_ids, known.words)
-        items = [
-            (item.quarantine_id, item.position, traces.concern(item))
-            for item in quarantined_documents(view.cursor, self._key(view))
-        ]
-        is_known = known.names or self._person.known_by or any(v is Concern.THEIRS for _, _, v in items)
-        if not is_known and not (asked and _reads_like_an_id(self._name)):
+
+        def here() -> AbstractContextManager[Cursor]:
+            return nullcontext(view.cursor)
+
+        items = [item for item in self._items if view.cursor.one(_IS_THERE, {"position": item[1]})]
+        items += self._looked_at(here, since=self._searched)
+        # A trace in a transaction that was named says nothing of the name that goes on record.
+        is_traced = not self._asked and any(v is Concern.THEIRS for _, _, v in items)
+        if not (streams or self._person.known_by or is_traced) and not (
+            (asked or self._asked) and _reads_like_an_id(self._name)
+        ):
             raise PersonNotFound("Nothing in the log concerns a person of that id or login.")
-        self._check(view, known)
+        mentions = find_mentions(here, self._key, known.words, after=self._searched, until=newest)
+        possible = self._known(view, (self._mentions | mentions) - streams - self._asked)
+        self._check(view, known, possible)
         theirs = {name: position for name, position, v in items if name in asked or v is Concern.THEIRS}
         unread = tuple(name for name, _, v in items if v is Concern.UNREADABLE and name not in theirs)
         return Erasure(
             self._person,
             tuple(sorted(known.names)),
             tuple(sorted({*known.positions, *theirs.values()})),
+            tuple(sorted(possible.names)),
             tuple(theirs),
             unread,
             is_done=False,
         )
+
+    def _new_streams(self, view: View, newest: int) -> set[str]:
+        """The streams of the transactions that concern the person by what came after the search."""
+        subject = Subject(person=self._person)
+        return find_streams_in(view.cursor, self._log, subject, after=self._searched, until=newest).all
+
+    def _traces_of(self, known: _Transactions) -> Traces:
+        return Traces(self._person, known.ids, known.packet_rec_ids, known.words)
+
+    def _looked_at(
+        self, read: Callable[[], AbstractContextManager[Cursor]], *, since: int = 0
+    ) -> list[tuple[str, int, Concern]]:
+        """What is in quarantine, its position, and whether it concerns the person."""
+        return [
+            (item.quarantine_id, item.position, self._traces.concern(item))
+            for item in quarantined_documents(read, self._key, since=since)
+        ]
 
     def _known(self, view: View, streams: Iterable[str]) -> _Transactions:
         known = _Transactions()
@@ -222,19 +263,25 @@ class _Plan:
                     known.words.update(traces_in(read_document(position, document)))
         return known
 
-    def _check(self, view: View, known: _Transactions) -> None:
+    def _check(self, view: View, known: _Transactions, possible: _Transactions) -> None:
         """Refuse while something of the person's is under way: what it still needs must not go."""
         if known.open:
             raise ErasureRefused(
                 f"Open transactions concern this person: {_names(known.open)}.",
                 hint="End them first, or fail them with `Engine.fail`; see `amie-engine show`.",
             )
+        if possible.open:
+            raise ErasureRefused(
+                f"Open transactions may concern this person: {_names(possible.open)}. They have an e-mail"
+                " address or a DN of theirs.",
+                hint="Look at them with `amie-engine show`; end them first, or fail them with `Engine.fail`.",
+            )
         if known.sending:
             raise ErasureRefused(
                 f"Something in these transactions is still to be sent: {_names(known.sending)}.",
                 hint="Let `amie-engine run` send it first.",
             )
-        for trans_rec_id, arguments in view.cursor.all(_STAGED, self._key(view)):
+        for trans_rec_id, arguments in view.cursor.all(_STAGED, self._key):
             if trans_rec_id in known.ids or self._is_mentioned(arguments, known):
                 raise ErasureRefused(
                     "A call that concerns this person is staged and has not been carried out.",
@@ -253,9 +300,6 @@ class _Plan:
         return str(trans_rec_id) in known.ids or any(
             self._person.is_identified_by(naming) or self._person.may_have(naming) for naming in namings
         )
-
-    def _key(self, view: View) -> dict[str, str]:
-        return {"hub": view.reader.hub, "site": view.reader.site}
 
 
 def _reads_like_an_id(name: str) -> bool:

@@ -22,8 +22,11 @@ from amie_engine.log.whole import EVENT_COLUMNS, read_stream
 from amie_engine.packet.naming import NAMING_FIELDS, Kind, Naming, named
 
 __all__ = [
+    "MOST_PATTERNS",
+    "WINDOW",
     "Found",
     "body_of",
+    "escaped",
     "events_of",
     "find_projects",
     "find_streams",
@@ -31,13 +34,13 @@ __all__ = [
     "packet_given",
 ]
 
-_WINDOW = 10_000
+WINDOW = 10_000
 """How many events one statement looks through: no read is long, and the memory that one takes is bounded."""
 
 _FEW = 2000
 """Up to so many streams are read one by one, more by reading the whole log."""
 
-_MOST_PATTERNS = 100
+MOST_PATTERNS = 100
 """With more, no statement looks for each of them."""
 
 _LONGEST_NAME = 1000
@@ -92,9 +95,9 @@ def find_streams(log: EventLog, subject: Subject, *, until: int, strict: bool = 
     """
     found = _nothing(subject)
     search = _Search(subject.all_names)
-    for after in range(0, until, _WINDOW):
+    for after in range(0, until, WINDOW):
         with log.database.read() as cursor:
-            _add(found, subject, search.naming(cursor, log, after, min(after + _WINDOW, until)))
+            _add(found, subject, search.naming(cursor, log, after, min(after + WINDOW, until)))
     with log.database.read() as cursor:
         return _settled(cursor, subject, found, strict=strict)
 
@@ -113,9 +116,9 @@ def find_projects(log: EventLog, projects: Iterable[str], *, until: int) -> set[
     if not wanted:
         return found
     search = _Search({Kind.PROJECT: wanted})
-    for after in range(0, until, _WINDOW):
+    for after in range(0, until, WINDOW):
         with log.database.read() as cursor:
-            for stream, fields in search.naming(cursor, log, after, min(after + _WINDOW, until)):
+            for stream, fields in search.naming(cursor, log, after, min(after + WINDOW, until)):
                 if any(n.kind is Kind.PROJECT and n.name in wanted for n in named(fields)):
                     found.add(stream)
     return found
@@ -164,9 +167,9 @@ class _Search:
 
     def __init__(self, names: Names) -> None:
         patterns = sorted({text for group in names.values() for name in group for text in _patterns(name)})
-        if len(patterns) > _MOST_PATTERNS:  # then every packet that has such a field is looked into
+        if len(patterns) > MOST_PATTERNS:  # then every packet that has such a field is looked into
             patterns = [
-                f'%"{_escaped(field)}":%' for field, (kind, _) in NAMING_FIELDS.items() if kind in names
+                f'%"{escaped(field)}":%' for field, (kind, _) in NAMING_FIELDS.items() if kind in names
             ]
         self._values = {f"name_{number}": pattern for number, pattern in enumerate(patterns)}
         self._statement = Statement(
@@ -201,12 +204,13 @@ def _patterns(name: str) -> Iterator[str]:
     """The patterns by which a name is found in canonical JSON: as text, and as a number if it may be one."""
     if len(name) > _LONGEST_NAME:
         return
-    yield f"%{_escaped(canonical_json(name))}%"
+    yield f"%{escaped(canonical_json(name))}%"
     if _is_bare(name):
-        yield from (f"%{before}{_escaped(name.lower())}%" for before in (":", ",", "["))
+        yield from (f"%{before}{escaped(name.lower())}%" for before in (":", ",", "["))
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a text as a part of a pattern for LIKE, whose escape is an exclamation mark."""
     return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -16,12 +17,13 @@ from amie_engine.log.events import read_document
 from amie_engine.packet.naming import NAMING_FIELDS, Kind
 from amie_engine.packet.registry import PACKET_TYPES
 
-__all__ = ["Concern", "Quarantined", "Traces", "quarantined_documents", "traces_in"]
+__all__ = ["Concern", "Quarantined", "Traces", "has_word", "quarantined_documents", "traces_in"]
 
 _ITEMS = Statement(
     "SELECT q.stream, q.trans_rec_id, q.packet_rec_id, e.position, e.document FROM amie_quarantine q"
     " JOIN amie_events e ON e.stream = q.stream AND e.version = 1"
     " WHERE q.hub = :hub AND q.site = :site AND e.document IS NOT NULL AND q.stream > :after"
+    " AND e.position > :since"
     " ORDER BY q.stream LIMIT 100"
 )
 _SHORTEST_TRACE = 6
@@ -81,10 +83,15 @@ class Traces:
             return Concern.THEIRS if any(word in text for word in self.words) else Concern.UNREADABLE
         names = self.person.names
         ids = names[Kind.LOCAL_ID] | names[Kind.GLOBAL_ID]
-        for name, text in _items(body_of(document) or document):
-            if (text in ids and name not in _OTHER_FACTS) or any(word in text.lower() for word in self.words):
-                return Concern.THEIRS
-        return Concern.NOT_THEIRS
+        told = body_of(document) or document
+        if any(text in ids and name not in _OTHER_FACTS for name, text in _items(told)):
+            return Concern.THEIRS
+        return Concern.THEIRS if has_word(told, self.words) else Concern.NOT_THEIRS
+
+
+def has_word(document: Any, words: Collection[str]) -> bool:
+    """Whether an e-mail address or a DN, in lower case, stands anywhere in a document."""
+    return any(word in text.lower() for _, text in _items(document) for word in words)
 
 
 def traces_in(document: Any) -> Iterator[str]:
@@ -96,16 +103,20 @@ def traces_in(document: Any) -> Iterator[str]:
             yield text
 
 
-def quarantined_documents(cursor: Cursor, key: Mapping[str, str]) -> Iterator[Quarantined]:
+def quarantined_documents(
+    read: Callable[[], AbstractContextManager[Cursor]], key: Mapping[str, str], *, since: int = 0
+) -> Iterator[Quarantined]:
     """Yield what is in quarantine, or was there, as far as it has not been erased.
 
     Args:
-        cursor: Where to read.
+        read: Gives a transaction to read in; each reads a part.
         key: The hub and the site.
+        since: Leave out what was there at this position.
     """
     after = ""
     while True:
-        rows = cursor.all(_ITEMS, {**key, "after": after})
+        with read() as cursor:
+            rows = cursor.all(_ITEMS, {**key, "after": after, "since": since})
         for stream, trans_rec_id, packet_rec_id, position, document in rows:
             content = base64.b64decode(read_document(position, document)["base64"])
             yield Quarantined(stream, trans_rec_id, packet_rec_id, position, content)

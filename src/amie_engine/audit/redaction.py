@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from amie_engine.audit.timeline import Story
+from amie_engine.engine.incoming import is_plain
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.whole import STORED_COLUMNS
 from amie_engine.packet.fields import Field
-from amie_engine.packet.header import HEADER_KEYS
 from amie_engine.packet.registry import PACKET_TYPES
 
 __all__ = ["Redaction", "kind_of"]
@@ -28,7 +28,7 @@ _DOMAIN = "amie-engine pseudonym 1"
 _DIGITS = 16
 """Hexadecimal digits of a pseudonym: among ten million values, two alike are a millionth likely."""
 
-_FREE_TEXT = frozenset({"Comment", "Message"})
+_FREE_TEXT = frozenset({"Abstract", "Comment", "Message"})
 """Fields in which people write what they like, about whom they like: hidden, though declared as no personal
 ones."""
 
@@ -38,12 +38,22 @@ _ROLE = re.compile(r"(?:Pi|User|Delete|Keep)(?=[A-Z])")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}", re.ASCII)
 """What the name of a field looks like. Any other key may be a value itself."""
 
-_KEPT_IN_HEADER = frozenset({*HEADER_KEYS, "packet_timestamp", "in_reply_to"})
-"""Ids, the names of the sites, times and states. The site's own notes (``client_state``, ``client_json``) are
-hidden, and so is whatever AMIE does not name."""
+_ID = re.compile("[0-9]{1,38}", re.ASCII)
+_SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}", re.ASCII)
+_STATE = re.compile("[a-z]+(?:[-_][a-z]+){0,3}", re.ASCII)
+_KEPT_IN_HEADER = {
+    **dict.fromkeys(("packet_rec_id", "packet_id", "transaction_id", "trans_rec_id", "in_reply_to"), _ID),
+    **dict.fromkeys(("local_site_name", "remote_site_name", "originating_site_name"), _SITE),
+    **dict.fromkeys(("transaction_state", "packet_state"), _STATE),
+    "outgoing_flag": re.compile("(?i:[01]|true|false)", re.ASCII),
+    "packet_timestamp": re.compile(r"[0-9]{4}(?:-[0-9]{2}){2}[T ][0-9:.]{5,15}(?:Z|[+-][0-9:]{2,6})?"),
+}
+"""Ids, the names of the sites, times and states, as long as they look like that: anything else may stand in
+their place. The site's own notes (``client_state``, ``client_json``) are hidden, and so is whatever AMIE does
+not name."""
 
-_EXPECTED_REPLY = ("type", "timeout")
-_KEPT_IN_DOCUMENT = ("DATA_TYPE", "type_id")
+_EXPECTED_REPLY = {"type": re.compile("|".join(sorted(PACKET_TYPES))), "timeout": _ID}
+_KEPT_IN_DOCUMENT = {"DATA_TYPE": re.compile("(?i:packet)"), "type_id": _ID}
 
 _EMBEDS = frozenset({"result", "arguments", "packet"})
 """Under which keys a document that is no packet may hold one: a service's answer, a call that was staged."""
@@ -141,14 +151,29 @@ class Redaction:
             return self._hidden(kind_of(name), value)
         if field.personal or name in _FREE_TEXT:
             return self._hidden(kind_of(field.name), value, field.items)
-        return value if field.fact else self._kept(name, value, field.items)
+        if field.fact and not is_plain(value):
+            return self._hidden(kind_of(field.name), value)
+        return self._kept(name, value, field.items)
 
     def _in_header(self, name: str, value: Any) -> Any:
         if name == "expected_reply_list":
-            return self._kept(name, value, _EXPECTED_REPLY)
+            return self._replies(name, value)
         if _is_packet(value):
             return self._packet(value)  # an in_reply_to may be the packet itself
-        return self._kept(name, value) if name in _KEPT_IN_HEADER else self._hidden(kind_of(name), value)
+        return value if _looks_like(value, _KEPT_IN_HEADER.get(name)) else self._hidden(kind_of(name), value)
+
+    def _replies(self, name: str, value: Any) -> Any:
+        """The replies that a header expects: of each its type and timeout, as long as they are that."""
+        if isinstance(value, list):
+            return [self._replies(name, item) for item in value]
+        if not isinstance(value, dict):
+            return self._hidden(kind_of(name), value)
+        return {
+            key if key in _EXPECTED_REPLY else self.pseudonym("Key", key): item
+            if _looks_like(item, _EXPECTED_REPLY.get(key))
+            else self._hidden(kind_of(name), item)
+            for key, item in value.items()
+        }
 
     def _beside(self, key: str, value: Any) -> Any:
         if key in _EMBEDS:
@@ -205,7 +230,14 @@ def _is_known(key: str, value: Any) -> bool:
     """Whether an item of a document, beside its header and body, is one that AMIE names."""
     if key == "type":
         return isinstance(value, str) and value in PACKET_TYPES
-    return key in _KEPT_IN_DOCUMENT and isinstance(value, str | int)
+    return _looks_like(value, _KEPT_IN_DOCUMENT.get(key))
+
+
+def _looks_like(value: Any, shape: re.Pattern[str] | None) -> bool:
+    """Whether a text, a number or a truth value has the shape that is expected of it, or there is none."""
+    if shape is None or not isinstance(value, str | int | float | None):
+        return False
+    return value in (None, "") or shape.fullmatch(str(value)) is not None
 
 
 def _fields(packet_type: Any) -> dict[str, Field[Any]]:

@@ -287,6 +287,13 @@ def print_erasure(console: Console, erasure: Erasure) -> None:
         console.print(
             f"Transactions that concern the person: {names}{f' and {more} more' if more > 0 else ''}."
         )
+    if erasure.possible:
+        console.print(
+            "[yellow]These transactions have an e-mail address or a DN of the person's; look whether they"
+            " concern the person, and erase them with --transaction ID:[/yellow]"
+        )
+        for name in erasure.possible:
+            console.print(f"  {name}", soft_wrap=True)
     for name in erasure.quarantined:
         console.print(f"In quarantine: {name}", soft_wrap=True)
     if erasure.unread:

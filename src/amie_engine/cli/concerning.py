@@ -106,6 +106,14 @@ def erase(
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Why; on record for ever, so nothing personal.")
     ],
+    transaction: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="Erase this transaction's documents, too. Can be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     quarantine: Annotated[
         list[str] | None,
         typer.Option(
@@ -127,6 +135,9 @@ def erase(
     Ids, logins, amounts and dates stay, and with them every state; so do the hash chain, and one event that
     tells of the erasing. It is refused while something of the person's is under way.
 
+    Transactions that have no id of theirs, but an e-mail address or a DN, are listed: look at them before you
+    erase, since the addresses go with the rest, and name those that are theirs with --transaction.
+
     Things in quarantine are erased where they are of these transactions, or have an id of the person's, or an
     e-mail address or DN that the other documents have of them. What can't be read is listed, for you to look
     at.
@@ -141,7 +152,12 @@ def erase(
     settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
     with open_log(settings, hub=hub, site=site) as engine:
         found = engine.erase(
-            person=person, actor=by, reason=reason, quarantine=quarantine or (), dry_run=dry_run or not yes
+            person=person,
+            actor=by,
+            reason=reason,
+            transactions=transaction or (),
+            quarantine=quarantine or (),
+            dry_run=dry_run or not yes,
         )
     if as_json:
         print_json(found)

@@ -99,7 +99,7 @@ class Engine:
         check_schema(self.database)
         self.log = EventLog(self.database, hub=hub, site=site, clock=clock)
         with suppress(LogError):  # known from here on: a call that joins a transaction takes no connection
-            _ = self.log.log_id
+            _ = self.log.log_id, self.log.place
         self.receiver = Receiver(site, new_id, clock, acknowledge_inform == "always")
         self._newest_packet: int | None = None
         self.commands = Commands(self.receiver, clock)
@@ -425,6 +425,7 @@ class Engine:
         person: str,
         actor: str,
         reason: str,
+        transactions: Iterable[int | str] = (),
         quarantine: Iterable[str] = (),
         dry_run: bool = False,
     ) -> Erasure:
@@ -437,6 +438,8 @@ class Engine:
             person: A local id, a global id or a login; all that were merged with it count as the person.
             actor: Who has them erased, for the record; no personal data.
             reason: Why, for the record; no personal data.
+            transactions: Transactions that concern the person though no id says so: their record ids, or ids
+                in the log. Those with an e-mail address or a DN of theirs are in ``Erasure.possible``.
             quarantine: Ids, or beginnings of ids, of what is in quarantine that is to be erased in any case.
             dry_run: Whether only to tell what would be erased.
 
@@ -445,8 +448,9 @@ class Engine:
 
         Raises:
             PersonNotFound: Nothing in the log concerns such a person.
-            ErasureRefused: A transaction of theirs is open, something of theirs is still to be sent or to be
-                carried out, the login is that of several persons, or an argument is empty.
+            TransactionNotFound: The log has no such transaction.
+            ErasureRefused: A transaction that is theirs, or may be, is open, something of theirs is still to
+                be sent or to be carried out, the login is that of several persons, or an argument is empty.
             QuarantineNotFound: Nothing in quarantine has such an id.
         """
         self.carry_out_staged()
@@ -456,6 +460,7 @@ class Engine:
             person=person,
             actor=actor,
             reason=reason,
+            transactions=transactions,
             quarantine=quarantine,
             dry_run=dry_run,
         )

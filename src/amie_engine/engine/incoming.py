@@ -22,7 +22,7 @@ from amie_engine.packet.header import format_timestamp, read_expected_replies
 from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.protocol import Move, Party, move_of
 
-__all__ = ["INFORM", "Incoming", "fact_fields", "inform_move", "read_incoming"]
+__all__ = ["INFORM", "Incoming", "fact_fields", "inform_move", "is_plain", "read_incoming"]
 
 INFORM = "inform_transaction_complete"
 
@@ -39,6 +39,9 @@ _FACTS_OF = {
     for name, found in PACKET_TYPES.items()
 }
 """By packet type the fields that are facts, and whether each has other spellings."""
+
+_PLAIN = frozenset({str, int, float, bool})
+"""What a fact may be, alone or in a list. An object in its place may hold anything, about anybody."""
 
 _CHECK_THE_SITE = "Check the site's name in the settings."
 
@@ -122,9 +125,9 @@ def _refused(code: str, reason: str, hint: str, read: Source) -> Unusable:
 
 
 def _incoming(packet: Packet, packet_rec_id: str, trans_rec_id: str, read: Source, site: str) -> Incoming:
-    facts, too_long = _facts(packet)
+    facts, odd = _facts(packet)
     anomalies = [f"missing-item:{name}" for name in _missing(packet)]
-    anomalies += [f"item-too-long:{name}" for name in too_long]
+    anomalies += odd
     anomalies += _odd(packet)
     status = None
     if packet.packet_type == INFORM:
@@ -171,18 +174,28 @@ def _missing(packet: Packet) -> list[str]:
 
 
 def _facts(packet: Packet) -> tuple[dict[str, Any], list[str]]:
-    """The facts in a packet's body, and the names of those that are too long to be any."""
-    facts, too_long = {}, []
+    """The facts in a packet's body, and the anomalies of what can't be any: that stays in the document."""
+    facts, odd = {}, []
     body = packet._body
     for name, has_other_spellings in _FACTS_OF[packet.packet_type]:
         value = _value(packet, name) if has_other_spellings else body.get(name)
         if value is None:
             continue
-        if (type(value) is str and len(value) <= _SURELY_SHORT) or not _is_long(value):
+        if type(value) is str and len(value) <= _SURELY_SHORT:
             facts[name] = value
+        elif not is_plain(value):
+            odd.append(f"odd-item:{name}")
+        elif _is_long(value):
+            odd.append(f"item-too-long:{name}")
         else:
-            too_long.append(name)
-    return facts, too_long
+            facts[name] = value
+    return facts, odd
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value of a field that is a fact may be one: a text, a number, a truth value, or a list of
+    these."""
+    return type(value) in _PLAIN or (type(value) is list and all(type(item) in _PLAIN for item in value))
 
 
 def _odd(packet: Packet) -> list[str]:

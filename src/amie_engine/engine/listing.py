@@ -25,7 +25,7 @@ _TRANSACTIONS = (
     "   OR (w.status = 'waiting' AND w.reason LIKE 'no handler for %')))"
     " FROM amie_transactions t WHERE t.hub = :hub AND t.site = :site"
     # What was held for a transaction that the site began has moved there.
-    " AND (t.type IS NOT NULL OR t.held > 0 OR t.state <> 'start')"
+    " AND (t.type IS NOT NULL OR t.held > 0 OR t.state <> 'start' OR t.anomalies <> '[]')"
 )
 _ALL = Statement(f"{_TRANSACTIONS} ORDER BY t.opened_position")
 # A statement of its own, so that the database can use the index on those that are open.

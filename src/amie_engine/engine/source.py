@@ -14,6 +14,7 @@ from typing import Any
 
 from amie_engine.log.canonical import canonical_json, digest
 from amie_engine.packet.base import Packet
+from amie_engine.packet.registry import reads_like_a_type
 
 __all__ = [
     "ASK_THE_SERVICE",
@@ -273,4 +274,4 @@ def _shown_id(value: Any) -> str | None:
 
 
 def _shown_type(value: Any) -> str | None:
-    return value[:60] if isinstance(value, str) and value.isascii() and value.isprintable() else None
+    return value if isinstance(value, str) and reads_like_a_type(value) else None

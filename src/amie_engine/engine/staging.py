@@ -219,7 +219,8 @@ class Staging:
     ) -> TransactionState | None:
         """Refuse what the log's state forbids already; return the state.
 
-        None where only the commit will tell: something else that is staged may change the state before.
+        None where only the commit will tell: something else that is staged may change the state before, or
+        the caller's transaction sees an older one and no connection is free to look at the newest.
 
         Raises:
             EngineError: It is forbidden.
@@ -233,7 +234,10 @@ class Staging:
                 if self._may_change(joined.cursor, joined.id, name):
                     return None
                 raise
-        with self._log.read() as reader:  # what the caller's transaction sees may be long past
+        # What the caller's transaction sees may be long past. It holds a connection: it waits for no other.
+        if not self._log.database.has_free_connection():
+            return None
+        with self._log.read() as reader:
             if self._may_change(reader.cursor, joined.id, name):
                 return None
             return self._decided(reader, name, decide)
@@ -327,6 +331,12 @@ class Staging:
             document={"arguments": given, "message": error.message},
         )
         unit.append(state, [event])
+        logger.warning(
+            "The %s staged for transaction %s could not be carried out (%s); see `amie-engine show`.",
+            row.call,
+            event.trans_rec_id or state.stream,
+            error.code,
+        )
 
     def _leave(self, row: _Row, error: EventUnreadable) -> None:
         logger.warning("Something that was staged at %s has to wait: %s", row.staged_at, error.message)

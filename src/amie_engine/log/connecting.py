@@ -15,7 +15,7 @@ __all__ = ["engine_beside", "engine_for_url", "shown_url"]
 SQLITE_TIMEOUT = 30.0
 """Seconds to wait for another process's write on SQLite, unless the URL has a ``timeout``."""
 
-_SECRET_OPTIONS = ("password", "sslpassword")
+_HIDDEN = "***"
 
 
 def engine_for_url(url: str) -> Engine:
@@ -62,8 +62,20 @@ def engine_beside(engine: Engine) -> Engine:
 
 
 def shown_url(url: URL) -> str:
-    """Return a URL for people to read: without its password."""
-    return url.difference_update_query(_SECRET_OPTIONS).render_as_string(hide_password=True)
+    """Return a URL for people to read: without its password, wherever that stands.
+
+    In the place of the database, PostgreSQL's library takes a whole list of options, or another URL.
+    """
+    secret = [name for name, value in url.query.items() if _may_have_password(name, value)]
+    if url.get_backend_name() == "postgresql" and any(sign in (url.database or "") for sign in ("=", "://")):
+        url = url.set(database=_HIDDEN)
+    return url.difference_update_query(secret).render_as_string(hide_password=True)
+
+
+def _may_have_password(name: str, value: str | tuple[str, ...]) -> bool:
+    """Whether an option of a URL is a password, or may hold one in a list of options or another URL."""
+    values = (value,) if isinstance(value, str) else value
+    return any("password" in text.lower() or "://" in text for text in (name, *values))
 
 
 def _check_backend(name: str) -> None:

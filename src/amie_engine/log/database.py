@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection, text
+from sqlalchemy import Connection, Dialect, Engine, NullPool, PoolProxiedConnection, QueuePool, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from amie_engine.errors import CommitInDoubt
@@ -159,6 +159,14 @@ class Database:
                 self.close()
                 remove(file)
             raise
+
+    def has_free_connection(self) -> bool:
+        """Whether a connection can be had now, without waiting for one that is in use."""
+        pool = self.engine.pool
+        if isinstance(pool, QueuePool):
+            most = pool._max_overflow  # -1: as many as are asked for
+            return pool.checkedin() > 0 or most < 0 or pool.overflow() < most
+        return isinstance(pool, NullPool)
 
     def read(self) -> AbstractContextManager[Cursor]:
         """A transaction that sees one state of the database and writes nothing.

@@ -27,7 +27,8 @@ _HINTS = {
     "53100": _FULL,
     "53300": "The server has no connection left: close others, or raise its max_connections.",
     "55P03": _LOCKED,
-    "57014": "The statement_timeout of the server or the role is too short for the log: raise it.",
+    "57014": "Call again, if an operator cancelled it (pg_cancel_backend); else the statement_timeout of the"
+    " server or the role is too short for the log: raise it.",
 }
 _DAMAGED = "It is damaged, or no database at all: restore its newest backup, or mend its URL."
 _FOLDER_NOT_WRITABLE = (

@@ -1,8 +1,7 @@
 """Writing a row in a transaction of the site's own: which connections can be joined, and how.
 
 Nothing here may spoil the caller's transaction. On PostgreSQL a statement that fails would abort it, so that
-ours run under a savepoint; nothing is read that a serializable transaction would have to answer for; and no
-second connection is asked for while the caller has one, unless there is no other way to the truth.
+ours run under a savepoint; and nothing is read that a serializable transaction would have to answer for.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from amie_engine.errors import ConnectionNotJoinable
 from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.failures import explained, lost
+from amie_engine.log.place import place_of
 from amie_engine.log.store import EventLog, format_time
 
 __all__ = ["Joined", "staged"]
@@ -40,6 +40,7 @@ _UNSTAGE = Statement("DELETE FROM amie_staged WHERE id = :id")
 _SAVEPOINT = Statement("SAVEPOINT amie_joins")
 _KEEP = Statement("RELEASE SAVEPOINT amie_joins")
 _UNDO = Statement("ROLLBACK TO SAVEPOINT amie_joins")
+_END = Statement("ROLLBACK")
 
 _PLAINLY = {"stream_results": False, "yield_per": None}
 """What a connection may be set to for the caller's long queries, and no INSERT can be run with."""
@@ -123,7 +124,7 @@ def staged(
         try:
             yield joined
         except BaseException:
-            if connection.dialect.name == "sqlite":  # no savepoint does it
+            if connection.dialect.name == "sqlite" and _has_begun(connection):  # no savepoint does it
                 joined.cursor.run(_UNSTAGE, {"id": joined.id})
             raise
     _earlier(connection).append(this)
@@ -139,7 +140,10 @@ def _stage(log: EventLog, connection: Connection, this: _Call, arguments: str) -
         "staged_at": format_time(log.clock()),
         "log_id": log.log_id,
     }
-    row = _CallersCursor(connection).one(_STAGE[connection.dialect.name], values)
+    cursor = _CallersCursor(connection)
+    if place_of(cursor) != log.place:  # a copy of the log's database has the log's name, too
+        raise _elsewhere()
+    row = cursor.one(_STAGE[connection.dialect.name], values)
     if row is None:
         raise _elsewhere()
     return int(row[0])
@@ -196,6 +200,13 @@ def _begun(connection: Connection) -> Iterator[None]:
                 "The connection to join commits every statement by itself (autocommit).",
                 hint="Give one with a transaction: without isolation_level='AUTOCOMMIT'.",
             )
+        if _commits_with_a_savepoint(connection):
+            raise ConnectionNotJoinable(
+                "The connection to join is inside a savepoint, and its SQLite driver may not have begun a"
+                " transaction around it: the savepoint's end would commit, whatever becomes of the rest.",
+                hint="Call outside of begin_nested(), or have the driver begin real transactions, as"
+                " docs/log.md shows under 'Savepoints on SQLite'.",
+            )
         yield
     except BaseException:
         if begins:
@@ -205,28 +216,59 @@ def _begun(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def _shielded(connection: Connection) -> Iterator[None]:
-    """On PostgreSQL a savepoint, so that a statement that fails leaves the caller's transaction as it was.
-    SQLite needs none, and its driver would begin and end a transaction with it."""
-    if connection.dialect.name == "sqlite":
-        yield
-        return
+    """Where the block raises, the caller's transaction is as it was.
+
+    On PostgreSQL a savepoint does it. SQLite needs none, and its driver would begin and end a transaction
+    with it; but for a caller that has only read, that driver begins one at the block's first write, which
+    would keep all other writers waiting.
+    """
     cursor = _CallersCursor(connection)
+    if connection.dialect.name == "sqlite":
+        had_begun = _has_begun(connection)
+        try:
+            yield
+        except BaseException:
+            if not had_begun and _has_begun(connection):
+                cursor.run(_END)
+            raise
+        return
     cursor.run(_SAVEPOINT)
     try:
         yield
     except BaseException:
-        cursor.run(_UNDO)
-        cursor.run(_KEEP)
+        if not connection.invalidated:  # with a connection that is lost, all is
+            cursor.run(_UNDO)
+            cursor.run(_KEEP)
         raise
     cursor.run(_KEEP)
 
 
+def _has_begun(connection: Connection) -> bool:
+    """Whether SQLite has a transaction under way on a connection: its driver begins one when it likes."""
+    return bool(getattr(connection.connection.driver_connection, "in_transaction", False))
+
+
+def _commits_with_a_savepoint(connection: Connection) -> bool:
+    """Whether the end of the caller's savepoint may commit.
+
+    On SQLite, a savepoint that stands in no transaction is one, and its release commits. Nobody can ask
+    SQLite afterwards whether there was a BEGIN before; it is known of the driver's newest mode, which always
+    has a transaction, and of an engine that begins its transactions itself.
+    """
+    if connection.dialect.name != "sqlite" or not connection.in_nested_transaction():
+        return False
+    driver: Any = connection.connection.dbapi_connection
+    if getattr(driver, "autocommit", None) is False:
+        return False
+    begins_itself = driver.isolation_level is None and not connection._is_autocommit_isolation()
+    return not (begins_itself and connection.dispatch.begin)
+
+
 def _commits_at_once(connection: Connection) -> bool:
-    pooled = connection.connection
-    driver: Any = pooled.dbapi_connection
+    driver: Any = connection.connection.dbapi_connection
     if connection.dialect.name != "sqlite":
         return bool(getattr(driver, "autocommit", False))
-    if getattr(pooled.driver_connection, "in_transaction", False):  # begun by a listener, or by hand
+    if _has_begun(connection):  # by a listener, or by hand
         return False
     return driver.isolation_level is None or getattr(driver, "autocommit", None) is True
 
@@ -275,5 +317,5 @@ def _elsewhere() -> ConnectionNotJoinable:
     return ConnectionNotJoinable(
         "The connection to join is to another database, or sees other tables than the log's.",
         hint="Give one to the database (and on PostgreSQL with the search_path) that the engine was opened"
-        " with.",
+        " with; a copy of it is another.",
     )

@@ -15,6 +15,7 @@ from amie_engine.log.canonical import canonical_json, digest, new_salt, salted_d
 from amie_engine.log.chain import event_hash
 from amie_engine.log.database import Cursor, Database, Statement
 from amie_engine.log.events import Event, NewEvent, current_schema, read_document, read_facts
+from amie_engine.log.place import Place, place_of
 from amie_engine.log.whole import EVENT_COLUMNS, Head, WholeLog, read_head, read_stream
 
 __all__ = ["AcceptedPacket", "EventLog", "LogReader", "LogWriter", "format_time"]
@@ -234,6 +235,12 @@ class EventLog:
     def log_id(self) -> str:
         """The log's random name."""
         return self.whole.log_id()
+
+    @cached_property
+    def place(self) -> Place:
+        """Where its tables are."""
+        with self.database.read() as cursor:
+            return place_of(cursor)
 
     def time_to_record(self, head: Head) -> str:
         """Return the time for the next event. It never goes back: a clock that is behind the newest event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,12 @@ from amie_engine.errors import PacketInvalidData, PacketInvalidType
 if TYPE_CHECKING:
     from amie_engine.packet.base import Packet
 
-__all__ = ["PACKET_TYPES", "find_packet_type", "unreadable"]
+__all__ = ["PACKET_TYPES", "find_packet_type", "reads_like_a_type", "unreadable"]
 
 PACKET_TYPES: dict[str, type[Packet]] = {}
 """The packet classes by AMIE's names of their types. A class enters itself when it is defined."""
 
-_LONGEST_TYPE_NAME = 60
-"""How much of an unknown type's name an error shows: what comes from outside can be of any length."""
+_TYPE_NAME = re.compile("[A-Za-z_]{1,40}", re.ASCII)
 
 
 def find_packet_type(packet_or_packet_type: Packet | type[Packet] | str) -> type[Packet]:
@@ -37,11 +37,21 @@ def find_packet_type(packet_or_packet_type: Packet | type[Packet] | str) -> type
     return found
 
 
+def reads_like_a_type(name: str) -> bool:
+    """Whether a text may be a packet type's name. What comes from outside in the place of one can be of any
+    length, and about anybody: then it is not shown."""
+    return _TYPE_NAME.fullmatch(name) is not None
+
+
 def _unknown_type(name: str) -> PacketInvalidType:
-    shown = name[:_LONGEST_TYPE_NAME]
-    nearest = difflib.get_close_matches(shown, PACKET_TYPES, n=1)
+    if not reads_like_a_type(name):
+        return PacketInvalidType(
+            "What stands in the place of the packet's type does not read like one.",
+            hint="See docs/packets.md for those that there are.",
+        )
+    nearest = difflib.get_close_matches(name, PACKET_TYPES, n=1)
     return PacketInvalidType(
-        f"No AMIE packet type is named {shown!r}.",
+        f"No AMIE packet type is named {name!r}.",
         hint=f"Did you mean {nearest[0]!r}?" if nearest else "See docs/packets.md for those that there are.",
     )
 

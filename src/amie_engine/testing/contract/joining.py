@@ -13,9 +13,7 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.orm import Session
 
 from amie_engine.engine import Engine, OutcomeKind
-from amie_engine.errors import (
-    ReplyAlreadyDecided,
-)
+from amie_engine.errors import ConnectionNotJoinable, ReplyAlreadyDecided
 from amie_engine.testing.contract.appending import child
 from amie_engine.testing.contract.checks import Sql, check_log
 from amie_engine.testing.contract.fixtures import Fixtures, OpenEngine
@@ -32,6 +30,7 @@ __all__ = [
     "JoiningContract",
     "JoiningFixtures",
     "add_user",
+    "joined_in_savepoint",
     "lock_user",
     "users",
     "with_begin_listeners",
@@ -102,6 +101,16 @@ def users(sql: Sql) -> list[str]:
     return [row[0] for row in sql.rows("SELECT name FROM site_users ORDER BY name")]
 
 
+def joined_in_savepoint(call: Call, engine: Engine, connection: Connection) -> None:
+    """Call in a savepoint, or be refused: SQLite's driver, as it comes, begins no transaction around it."""
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite" and driver.isolation_level is not None:
+        with pytest.raises(ConnectionNotJoinable, match="inside a savepoint"):
+            call(engine, connection)
+    else:
+        call(engine, connection)
+
+
 class JoiningContract(JoiningFixtures):
     """Guarantee 10: what was staged happens once, or not at all."""
 
@@ -142,11 +151,25 @@ class JoiningContract(JoiningFixtures):
                 add_user(connection, "robin")
                 with suppress(ZeroDivisionError), connection.begin_nested():
                     add_user(connection, "sam")
-                    call(asked, connection)
+                    joined_in_savepoint(call, asked, connection)
                     raise ZeroDivisionError
             assert asked.carry_out_staged() == 0
             assert sql.everything() == before
         assert users(sql) == ["robin"] * len(CALLS)
+
+    def test_10_a_call_in_a_savepoint_rolls_back_with_the_transaction_around_it(
+        self, asked: Engine, site_engine: sqlalchemy.Engine, sql: Sql
+    ) -> None:
+        before = sql.everything()
+        for call in CALLS.values():
+            with suppress(ZeroDivisionError), site_engine.begin() as connection:
+                with connection.begin_nested():
+                    joined_in_savepoint(call, asked, connection)
+                add_user(connection, "robin")
+                raise ZeroDivisionError
+            assert asked.carry_out_staged() == 0
+            assert sql.everything() == before
+        assert users(sql) == []
 
     def test_10_the_next_call_of_any_engine_carries_it_out_first(
         self, asked: Engine, open_engine: OpenEngine, site_engine: sqlalchemy.Engine, sql: Sql

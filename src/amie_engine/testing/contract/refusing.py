@@ -88,6 +88,22 @@ class RefusingContract(JoiningFixtures):
         assert asked.expected_reply(1001).anomalies[0] == "staged-call-refused"
         assert len(asked.outbox.open()) == 1
 
+    def test_10_what_was_refused_for_a_transaction_that_never_came_is_listed(
+        self, asked: Engine, sql: Sql, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sql.run(
+            "INSERT INTO amie_staged (hub, site, call, trans_rec_id, arguments, staged_at)"
+            " VALUES ('access', 'EXAMPLE', 'fail', '1002', :arguments, 'now')",
+            arguments='{"actor": "site", "reason": "no"}',
+        )
+        assert asked.carry_out_staged() == 1
+        assert "staged for transaction 1002" in caplog.text
+        listed = {entry.trans_rec_id: entry.anomalies for entry in asked.transactions(open_only=True)}
+        assert listed == {"1001": (), "1002": ("staged-call-refused",)}
+        asked.receive(project_request(2))
+        assert [entry.state for entry in asked.transactions()] == ["requested", "requested"]
+        check_log(sql)
+
     def test_10_a_closed_transaction_takes_nothing_more(
         self, asked: Engine, site_engine: sqlalchemy.Engine, sql: Sql
     ) -> None:
