@@ -99,16 +99,52 @@ def test_a_range(amie: Amie, log: str) -> None:
         wrong = amie("export", option, "9999", "--to", "x")
         assert wrong.status == 2
         assert f"{option}: the log has no position 9999." in wrong.err
+    turned = amie("export", "--after", "50", "--until", "10", "--to", "x")
+    assert (turned.status, Path("x").exists()) == (2, False)
+    assert "--until 10 is before --after 50" in turned.err
     assert amie("export", "--after", "-1").status == 2
 
 
 def test_a_file_is_replaced_only_by_force(amie: Amie, log: str) -> None:
-    Path("e.jsonl").write_text("precious")
+    amie("export", "--until", "2", "--to", "e.jsonl")
+    earlier = Path("e.jsonl").read_text()
     wrong = amie("export", "--to", "e.jsonl")
-    assert (wrong.status, Path("e.jsonl").read_text()) == (1, "precious")
+    assert (wrong.status, Path("e.jsonl").read_text()) == (1, earlier)
     assert "file-not-written" in wrong.err
+    assert "--force" in wrong.err
     assert amie("export", "--to", "e.jsonl", "--force").status == 0
     assert len(lines(Path("e.jsonl").read_text())) == newest() + 2
+    Path("empty").touch()
+    assert amie("export", "--to", "empty", "--force").status == 0
+
+
+@pytest.mark.parametrize("content", [b"precious\n", b"PAR1 precious", b'{"format": "of ours"}\n'])
+def test_force_replaces_no_file_but_an_export(amie: Amie, log: str, content: bytes) -> None:
+    Path("e").write_bytes(content)
+    wrong = amie("export", "--to", "e", "--force")
+    assert (wrong.status, wrong.out, Path("e").read_bytes()) == (1, "", content)
+    assert "it is no export" in flat(wrong.err)
+
+
+def test_force_replaces_no_device(amie: Amie, log: str) -> None:
+    os.mkfifo("pipe")
+    assert amie("export", "--to", "pipe", "--force").status == 1
+    assert Path("pipe").is_fifo()
+
+
+@pytest.mark.parametrize("name", ["amie.db", "link.db", "amie.db-wal", "amie.db-shm", "amie.db-journal"])
+@pytest.mark.parametrize(
+    "command", ["export --force --to", "export --to", "backup --to", "seal --key k --to", "seal --new-key"]
+)
+def test_no_command_writes_over_a_database(amie: Amie, log: str, name: str, command: str) -> None:
+    amie("seal", "--new-key", "k")
+    Path("link.db").symlink_to("amie.db")
+    before = everything_at(URL)
+    wrong = amie(*command.split(), name)
+    assert (wrong.status, wrong.out) == (1, "")
+    assert "a SQLite database" in flat(wrong.err)
+    assert everything_at(URL) == before
+    assert not any(Path(f"amie.db{end}").exists() for end in ("-wal", "-shm", "-journal"))
 
 
 @pytest.mark.parametrize("option", ["--json", "--force", "--format=parquet"])

@@ -14,7 +14,7 @@ from amie_engine.log.database import Database, Statement
 from amie_engine.log.migrate import check_schema
 from amie_engine.log.whole import STORED_COLUMNS, WholeLog
 
-__all__ = ["LinesReader", "LogReader", "Source", "open_source"]
+__all__ = ["LinesReader", "LogReader", "Source", "is_export", "open_source"]
 
 _STAGED = Statement("SELECT count(*) FROM amie_staged")
 
@@ -66,6 +66,20 @@ def open_source(source: Path | BinaryIO | Database) -> tuple[str, Source]:
     except BaseException:
         stream.close()
         raise
+
+
+def is_export(file: Path) -> bool:
+    """Tell whether a file is an export of a log, or the beginning of one.
+
+    Raises:
+        DependencyMissing: It is a Parquet file, and pyarrow is not installed.
+    """
+    try:
+        _, opened = open_source(file)
+    except ExportUnreadable:
+        return False
+    opened.close()
+    return True
 
 
 class LinesReader:

@@ -51,7 +51,7 @@ def export(
     redact: Annotated[
         bool, typer.Option("--redact", help="Put pseudonyms in place of what is personal.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is an earlier export.")] = False,
     database: DatabaseUrl = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -76,6 +76,10 @@ def export(
     if file is None and (form == "parquet" or force or as_json):
         option = "--format parquet" if form == "parquet" else "--force" if force else "--json"
         raise SettingsError(f"{option} is of a FILE.", hint="Give one with --to.")
+    if until is not None and until < after:
+        raise SettingsError(
+            f"--until {until} is before --after {after}.", hint="Give a range that begins before it ends."
+        )
     with open_whole_log(settings) as opened:
         _check_range(opened, after, until)
         options: dict[str, Any] = {"format": form, "after": after, "until": until, "redact": redact}
