@@ -49,7 +49,8 @@ _LEFT = {
         "yellow",
     ),
     Leftovers.OLD_ROWS: (
-        "PostgreSQL keeps old rows until they are vacuumed: run VACUUM amie_events now.",
+        "PostgreSQL keeps old rows until they are vacuumed: now run VACUUM amie_events, amie_staged as the"
+        " tables' owner.",
         "yellow",
     ),
 }
