@@ -78,7 +78,7 @@ def export(
         raise SettingsError(f"{option} is of a FILE.", hint="Give one with --to.")
     if until is not None and until < after:
         raise SettingsError(
-            f"--until {until} is before --after {after}.", hint="Give a range that begins before it ends."
+            f"--until {until} is before --after {after}.", hint="Give the smaller one as --after."
         )
     with open_whole_log(settings) as opened:
         _check_range(opened, after, until)
