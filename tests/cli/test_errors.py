@@ -68,7 +68,7 @@ def test_a_transaction_that_is_not_there_is_told(amie: Amie) -> None:
         engine.receive(packet())
     result = amie("show", "77")
     assert result.status == 1
-    assert "The log has no transaction 77." in result.err
+    assert "The log has no transaction 77 of site NCSA at hub " in result.err
     assert amie("quarantine", "aa").status == 1
 
 
