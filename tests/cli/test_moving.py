@@ -169,12 +169,43 @@ def test_what_is_staged_is_told_of(amie: Amie, log: str) -> None:
     assert "amie-engine poll" in wrong.err
 
 
-def test_a_reader_who_has_had_enough_is_no_error(amie: Amie, log: str) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        "export",
+        "transactions",
+        "transactions --json",
+        "replay --all",
+        "audit --resource hc.ncsa.xsede",
+        "show 50002 --documents --json",
+        "quarantine",
+        "verify",
+    ],
+)
+def test_where_the_reader_has_had_enough_the_status_is_as_the_shell_has_it(
+    amie: Amie, log: str, command: str
+) -> None:
+    """Nobody reads: whatever is written is too much. It is no error to be told, and no good end either."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "from amie_engine.cli import main; main()", *command.split()],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_what_is_told_before_the_reader_goes_arrives(amie: Amie, log: str) -> None:
     with Engine(URL, site="NCSA") as engine:
         for number in range(300):
             engine.receive(f"bad {number} " + "x" * 3000)  # more than fits into a pipe
     done = piped("amie-engine export | head -n 1")
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr) == (141, b"")
     assert done.stdout.count(b"\n") == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,12 +87,12 @@ def export(
         else:
             with progress_bar("Exporting") as progress:
                 exported = export_events(opened, file, replace=force, progress=progress, **options)
-    if file is not None and exported is not None:
+    if file is not None:
         if as_json:
             print_json({"file": str(file), "format": form, **_told(exported)})
         else:
             _print(f"{_events(exported)}, in {file}.")
-    if exported is not None and exported.staged:
+    if exported.staged:
         waits = "a staged call waits" if exported.staged == 1 else f"{exported.staged} staged calls wait"
         _warn(f"In the database {waits} to be carried out, of which no event tells yet.")
 
@@ -186,16 +185,11 @@ def _check_range(database: Database, after: int, until: int | None) -> None:
             )
 
 
-def _export_to_output(database: Database, options: dict[str, Any]) -> Exported | None:
-    """Write to standard output; None where whoever reads it has had enough, ``head`` say."""
-    try:
-        if sys.stdout.isatty():
-            return export_events(database, sys.stdout.buffer, **options)
-        with progress_bar("Exporting") as progress:
-            return export_events(database, sys.stdout.buffer, progress=progress, **options)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return None
+def _export_to_output(database: Database, options: dict[str, Any]) -> Exported:
+    if sys.stdout.isatty():
+        return export_events(database, sys.stdout.buffer, **options)
+    with progress_bar("Exporting") as progress:
+        return export_events(database, sys.stdout.buffer, progress=progress, **options)
 
 
 def _told(result: Any) -> dict[str, Any]:
