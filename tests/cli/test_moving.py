@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -328,6 +330,43 @@ def test_a_log_that_has_events_is_refused(amie: Amie, log: str) -> None:
     assert wrong.status == 1
     assert "log-not-empty" in wrong.err
     assert everything_at(URL) == before
+
+
+def test_a_database_or_a_packed_file_is_told_from_an_export(amie: Amie, log: str) -> None:
+    Path("e.jsonl.gz").write_bytes(gzip.compress(piped("amie-engine export").stdout))
+    for source, told, hint in (
+        ("amie.db", "is a SQLite database", "sqlite:///FILE"),
+        ("e.jsonl.gz", "is packed", "gzip -dc FILE | amie-engine import -"),
+    ):
+        wrong = amie("import", source, "--database", "sqlite:///new.db")
+        assert (wrong.status, Path("new.db").exists()) == (1, False)
+        assert told in wrong.err
+        assert hint in wrong.err
+
+
+@pytest.mark.parametrize("source", ["sqlite:///no.db", "sqlite:///without.db"])
+def test_what_is_wrong_with_the_source_is_told_of_the_source(amie: Amie, log: str, source: str) -> None:
+    with closing(sqlite3.connect("without.db")) as connection:
+        connection.execute("CREATE TABLE others (x)")
+    wrong = amie("import", source, "--database", "sqlite:///new.db")
+    assert (wrong.status, Path("new.db").exists()) == (1, False)
+    assert "SOURCE has to be the URL" in wrong.err
+    assert "--database" not in wrong.err
+    assert "migrate" not in wrong.err
+
+
+def test_another_programs_database_gets_no_tables_by_a_slip(amie: Amie, log: str) -> None:
+    with closing(sqlite3.connect("others.db")) as connection:
+        connection.execute("CREATE TABLE others (x)")
+    before = Path("others.db").read_bytes()
+    wrong = amie("import", URL, "--database", "sqlite:///others.db")
+    assert wrong.status == 1
+    assert "database-schema-missing" in wrong.err
+    assert "amie-engine migrate" in wrong.err
+    assert Path("others.db").read_bytes() == before
+    assert amie("migrate", "--database", "sqlite:///others.db").status == 0
+    assert amie("import", URL, "--database", "sqlite:///others.db").status == 0
+    assert everything_at("sqlite:///others.db") == everything_at(URL)
 
 
 @pytest.mark.parametrize("source", ["no.jsonl", "sqlite:///no.db", "mysql://x/y"])

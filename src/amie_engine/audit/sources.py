@@ -18,6 +18,12 @@ __all__ = ["LinesReader", "LogReader", "Source", "is_export", "open_source"]
 
 _STAGED = Statement("SELECT count(*) FROM amie_staged")
 
+_NO_EXPORTS = {
+    b"SQLite format 3\x00": ("a SQLite database", "Give its URL as the source: sqlite:///FILE."),
+    b"\x1f\x8b": ("packed", "Unpack it on its way: gzip -dc FILE | amie-engine import -"),
+}
+"""What is given for an export, by how it begins: what it is, and what to give instead."""
+
 
 class Source(Protocol):
     """Events to import, with what an export says of them."""
@@ -100,8 +106,11 @@ class LinesReader:
         self._owned = owned
         self._number = 0
         self._end: End | None = None
-        first = next(self._lines(), None)
-        self.header = Header.read(None if first is None else _parsed(first), name)
+        first = next(self._lines(), b"")
+        for beginning, (what, hint) in _NO_EXPORTS.items():
+            if first.startswith(beginning):
+                raise ExportUnreadable(f"{name} is {what}, and no export.", hint=hint)
+        self.header = Header.read(_parsed(first), name)
 
     def end(self) -> End | None:
         """Return the last line; None where there is none, since the export was cut off."""

@@ -24,6 +24,7 @@ from amie_engine.log.whole import WholeLog
 __all__ = ["backup", "export", "import_events"]
 
 _STANDARD = "-"
+_NO_SOURCE = "Nothing was imported: SOURCE has to be the URL of a database that has a log, or an export."
 _FORMATS: tuple[Format, ...] = ("jsonl", "parquet")
 
 
@@ -107,8 +108,9 @@ def import_events(
 ) -> None:
     """Make a log anew, bit for bit, from an export or from the log in another database.
 
-    Only into a database whose log is empty; its tables are made if there are none. Every event is checked
-    while it goes in, and the projections are made anew. Either everything is there afterwards, or nothing.
+    Only into a database whose log is empty. In one without any tables those of the log are made; beside the
+    tables of others only `amie-engine migrate` makes them. Every event is checked while it goes in, and the
+    projections are made anew. Either everything is there afterwards, or nothing.
 
     To move a site from one database to another, stop its daemon, and give the old one's URL as SOURCE.
 
@@ -122,7 +124,8 @@ def import_events(
     try:
         with progress_bar("Importing") as progress:
             if "://" in source:
-                with open_whole_log(load_settings({"database": source}, file=config)) as origin:
+                of_source = load_settings({"database": source}, file=config)
+                with open_whole_log(of_source, hint=_NO_SOURCE) as origin:
                     imported = import_log(target, origin, progress)
             else:
                 taken = sys.stdin.buffer if source == _STANDARD else Path(source)
