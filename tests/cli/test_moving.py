@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -263,7 +264,23 @@ def test_a_traceback_is_hidden_too(amie: Amie, log: str) -> None:
 
 
 def test_without_documents_there_is_nothing_to_redact(amie: Amie, log: str) -> None:
-    assert amie("show", "50002", "--redact").out == amie("show", "50002").out
+    wrong = amie("show", "50002", "--redact")
+    assert (wrong.status, wrong.out) == (2, "")
+    assert "Add --documents" in wrong.err
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_documents_are_printed_as_json_however_narrow_the_terminal_is(
+    amie: Amie, log: str, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    told = amie("show", "50002", "--documents").out
+    stored = amie("show", "50002", "--documents", "--json").json["entries"]
+    documents = [entry["document"] for entry in stored if entry["document"] is not None]
+    printed = [json.loads(text) for text in re.findall(r"^\{$.*?^\}$", told, re.MULTILINE | re.DOTALL)]
+    assert documents
+    assert printed == documents
+    assert [entry["sentence"] in told for entry in stored] == [True] * len(stored)
 
 
 # Import
