@@ -49,7 +49,7 @@ class Round:
     """What one round of the loop did.
 
     Attributes:
-        received: How many packets came to what end.
+        received: How many packets came to what end: what was listed, and what histories brought that is new.
         worked: How many items of work came to what end.
         sent: How much of the outbox has arrived.
         errors: What went wrong; the rest went on.
@@ -108,7 +108,8 @@ class Runner:
         self._looks: dict[str, tuple[datetime, timedelta]] = {}
 
     def poll_once(self) -> dict[OutcomeKind, int]:
-        """Take in all that the service lists; return how many packets came to what end.
+        """Take in all that the service lists, and the histories of transactions that have gone on unseen;
+        return how many packets came to what end. Of histories, what the log has already does not count.
 
         Raises:
             AMIERequestError: The service could not be asked for its list, or for a transaction's history.
@@ -257,6 +258,8 @@ class Runner:
             return
         logger.info("Fetched the history of transaction %s: %d packets.", trans_rec_id, len(outcomes))
         for outcome in outcomes:
+            if outcome.kind is not OutcomeKind.ALREADY_THERE:
+                result.received[outcome.kind] += 1
             self._tell(outcome)
 
     def _acknowledge(self, listing: PacketList) -> None:
