@@ -156,13 +156,20 @@ def test_what_is_staged_is_counted(busy: Engine, bare: Bare) -> None:
 @pytest.mark.parametrize("name", ["events.jsonl", "events.parquet"])
 def test_a_file_is_never_replaced_unless_that_is_asked_for(busy: Engine, tmp_path: Path, name: str) -> None:
     file = tmp_path / name
-    file.write_text("precious")
+    export(busy.database, file, until=2)
+    before = file.read_bytes()
     with pytest.raises(FileNotWritten, match="already"):
         export(busy.database, file)
-    assert file.read_text() == "precious"
+    assert file.read_bytes() == before
     export(busy.database, file, replace=True)
-    assert file.stat().st_size > 1000
+    assert file.stat().st_size > len(before)
     assert [path.name for path in tmp_path.iterdir() if name in path.name] == [name]
+
+
+def test_a_range_that_ends_before_it_begins_is_refused(busy: Engine, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="before it begins"):
+        export(busy.database, tmp_path / "events.jsonl", after=50, until=10)
+    assert list(tmp_path.glob("*events*")) == []
 
 
 def test_a_file_that_comes_while_the_export_is_made_stays(busy: Engine, tmp_path: Path) -> None:

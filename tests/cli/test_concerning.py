@@ -106,6 +106,19 @@ class TestAudit:
             assert result.status == 2
             assert f"{option} is no time" in result.err
 
+    def test_times_that_end_before_they_begin_are_a_mistake(self, amie: Amie, filled: Path) -> None:
+        turned = ("--since", "2026-11-26", "--until", "2026-11-25")
+        for what in (("--person", "u1"), ("--erasures",)):
+            result = amie("audit", *what, *turned)
+            assert (result.status, result.out) == (2, "")
+            assert "--until is before --since" in result.err
+
+    def test_an_empty_name_is_a_mistake(self, amie: Amie, filled: Path) -> None:
+        for option in ("--grant", "--person", "--project", "--resource"):
+            result = amie("audit", option, " ")
+            assert (result.status, result.out) == (2, "")
+            assert f"{option} is empty." in result.err
+
     def test_something_must_be_asked(self, amie: Amie, filled: Path) -> None:
         result = amie("audit")
         assert result.status == 2
@@ -115,6 +128,11 @@ class TestAudit:
         result = amie("audit", "--person", "[u9]", "--grant", "G")
         assert (result.status, result.out) == (1, "Nothing in the log concerns G, [u9].\n")
         assert amie("audit", "--project", "p9", "--json").json["transactions"] == 0
+
+    def test_of_what_has_nothing_in_common_it_says_so_and_fails(self, amie: Amie, filled: Path) -> None:
+        result = amie("audit", "--person", "u1", "--project", "project-2")
+        assert (result.status, result.out) == (1, "Nothing in the log concerns u1, project-2.\n")
+        assert amie("audit", "--person", "u1", "--project", "project-1").status == 0
 
     def test_where_the_directory_differs_it_is_loud_and_fails(self, amie: Amie, filled: Path) -> None:
         with log(URL) as engine, engine.database.write() as cursor:
@@ -142,8 +160,9 @@ class TestErase:
         assert planned.status == 0
         refused = amie("erase", "--person", "u1", *WHO)
         assert refused.status == 2
-        assert refused.out == planned.out
+        assert planned.out == refused.out + "Nothing was erased: this was a dry run.\n"
         assert "Nothing was erased" in refused.err
+        assert amie("erase", "--person", "u1", *WHO, "--dry-run", "--yes").out == planned.out
         assert "To erase: 5 documents, 1 of them in quarantine." in flat(planned.out)
         done = amie("erase", "--person", "u1", *WHO, "--yes")
         assert (done.status, done.err) == (0, "")
@@ -190,6 +209,34 @@ class TestErase:
         assert "Transactions that concern the person: 50001, 50007." in done
         assert "--transaction" not in done
         assert amie("erase", "--person", "u1", *WHO, "--transaction", "4711").status == 1
+
+    def test_the_erasures_are_listed(self, amie: Amie, filled: Path) -> None:
+        assert amie("audit", "--erasures").out == "No erasures.\n"
+        erased = amie("erase", "--person", "u1", *WHO, "--yes", "--json").json
+        amie("erase", "--person", "u2", *WHO, "--yes", "--quarantine", erased["unread"][0])
+        listed = amie("audit", "--erasures", "--json")
+        assert listed.status == 0
+        first, second = listed.json
+        assert [each["person"] for each in (first, second)] == ["u1", "u2"]
+        assert (first["actor"], first["reason"]) == WHO[1::2]
+        assert first["documents"] == len(erased["positions"])
+        assert first["quarantined"] == erased["quarantined"]
+        assert second["quarantined"] == erased["unread"]
+        out = amie("audit", "--erasures").out
+        assert "  person u1: 5 documents, by privacy-office: request 17\n  in quarantine: " in out
+        assert amie("audit", "--erasures", "--since", "2999-01-01").out == "No erasures.\n"
+        assert amie("audit", "--erasures", "--until", "2000-01-01").out == "No erasures.\n"
+        assert amie("audit", "--erasures", "--person", "u1").status == 2
+
+    def test_what_is_listed_can_be_repeated_in_an_older_copy(self, amie: Amie, filled: Path) -> None:
+        amie("backup", "--to", "copy.db")
+        amie("erase", "--person", "u1", *WHO, "--yes")
+        [listed] = amie("audit", "--erasures", "--json").json
+        repeated = ["--person", listed["person"], "--by", listed["actor"], "--reason", listed["reason"]]
+        for name in listed["quarantined"]:
+            repeated += ["--quarantine", name]
+        done = amie("erase", *repeated, "--yes", "--database", "sqlite:///copy.db", "--json")
+        assert (done.status, len(done.json["positions"])) == (0, listed["documents"])
 
     def test_errors_are_told(self, amie: Amie, filled: Path) -> None:
         unknown = amie("erase", "--person", "Robin Example", *WHO, "--yes")

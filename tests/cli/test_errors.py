@@ -63,12 +63,33 @@ def test_a_mistake_in_the_call_has_status_2(amie: Amie, arguments: tuple[str, ..
     assert "Traceback" not in result.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "transactions",
+        "show 1",
+        "quarantine",
+        "audit --person u1",
+        "verify",
+        "replay",
+        "export",
+        "backup --to x",
+    ],
+)
+def test_looking_makes_no_tables(amie: Amie, folder: Path, command: str) -> None:
+    (folder / "amie.db").touch()
+    result = amie(*command.split())
+    assert (result.status, result.out) == (1, "")
+    assert "database-schema-missing" in result.err
+    assert [(file.name, file.stat().st_size) for file in folder.iterdir()] == [("amie.db", 0)]
+
+
 def test_a_transaction_that_is_not_there_is_told(amie: Amie) -> None:
     with log("sqlite:///amie.db") as engine:
         engine.receive(packet())
     result = amie("show", "77")
     assert result.status == 1
-    assert "The log has no transaction 77." in result.err
+    assert "The log has no transaction 77 of site NCSA at hub " in result.err
     assert amie("quarantine", "aa").status == 1
 
 

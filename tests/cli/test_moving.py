@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -99,16 +102,52 @@ def test_a_range(amie: Amie, log: str) -> None:
         wrong = amie("export", option, "9999", "--to", "x")
         assert wrong.status == 2
         assert f"{option}: the log has no position 9999." in wrong.err
+    turned = amie("export", "--after", "50", "--until", "10", "--to", "x")
+    assert (turned.status, Path("x").exists()) == (2, False)
+    assert "--until 10 is before --after 50" in turned.err
     assert amie("export", "--after", "-1").status == 2
 
 
 def test_a_file_is_replaced_only_by_force(amie: Amie, log: str) -> None:
-    Path("e.jsonl").write_text("precious")
+    amie("export", "--until", "2", "--to", "e.jsonl")
+    earlier = Path("e.jsonl").read_text()
     wrong = amie("export", "--to", "e.jsonl")
-    assert (wrong.status, Path("e.jsonl").read_text()) == (1, "precious")
+    assert (wrong.status, Path("e.jsonl").read_text()) == (1, earlier)
     assert "file-not-written" in wrong.err
+    assert "--force" in wrong.err
     assert amie("export", "--to", "e.jsonl", "--force").status == 0
     assert len(lines(Path("e.jsonl").read_text())) == newest() + 2
+    Path("empty").touch()
+    assert amie("export", "--to", "empty", "--force").status == 0
+
+
+@pytest.mark.parametrize("content", [b"precious\n", b"PAR1 precious", b'{"format": "of ours"}\n'])
+def test_force_replaces_no_file_but_an_export(amie: Amie, log: str, content: bytes) -> None:
+    Path("e").write_bytes(content)
+    wrong = amie("export", "--to", "e", "--force")
+    assert (wrong.status, wrong.out, Path("e").read_bytes()) == (1, "", content)
+    assert "it is no export" in flat(wrong.err)
+
+
+def test_force_replaces_no_device(amie: Amie, log: str) -> None:
+    os.mkfifo("pipe")
+    assert amie("export", "--to", "pipe", "--force").status == 1
+    assert Path("pipe").is_fifo()
+
+
+@pytest.mark.parametrize("name", ["amie.db", "link.db", "amie.db-wal", "amie.db-shm", "amie.db-journal"])
+@pytest.mark.parametrize(
+    "command", ["export --force --to", "export --to", "backup --to", "seal --key k --to", "seal --new-key"]
+)
+def test_no_command_writes_over_a_database(amie: Amie, log: str, name: str, command: str) -> None:
+    amie("seal", "--new-key", "k")
+    Path("link.db").symlink_to("amie.db")
+    before = everything_at(URL)
+    wrong = amie(*command.split(), name)
+    assert (wrong.status, wrong.out) == (1, "")
+    assert "a SQLite database" in flat(wrong.err)
+    assert everything_at(URL) == before
+    assert not any(Path(f"amie.db{end}").exists() for end in ("-wal", "-shm", "-journal"))
 
 
 @pytest.mark.parametrize("option", ["--json", "--force", "--format=parquet"])
@@ -143,12 +182,43 @@ def test_what_is_no_position_is_told_in_our_words(amie: Amie, log: str, option: 
     )
 
 
-def test_a_reader_who_has_had_enough_is_no_error(amie: Amie, log: str) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        "export",
+        "transactions",
+        "transactions --json",
+        "replay --all",
+        "audit --resource hc.ncsa.xsede",
+        "show 50002 --documents --json",
+        "quarantine",
+        "verify",
+    ],
+)
+def test_where_the_reader_has_had_enough_the_status_is_as_the_shell_has_it(
+    amie: Amie, log: str, command: str
+) -> None:
+    """Nobody reads: whatever is written is too much. It is no error to be told, and no good end either."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "from amie_engine.cli import main; main()", *command.split()],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_what_is_told_before_the_reader_goes_arrives(amie: Amie, log: str) -> None:
     with Engine(URL, site="NCSA") as engine:
         for number in range(300):
             engine.receive(f"bad {number} " + "x" * 3000)  # more than fits into a pipe
     done = piped("amie-engine export | head -n 1")
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr) == (141, b"")
     assert done.stdout.count(b"\n") == 1
 
 
@@ -204,7 +274,23 @@ def test_a_traceback_is_hidden_too(amie: Amie, log: str) -> None:
 
 
 def test_without_documents_there_is_nothing_to_redact(amie: Amie, log: str) -> None:
-    assert amie("show", "50002", "--redact").out == amie("show", "50002").out
+    wrong = amie("show", "50002", "--redact")
+    assert (wrong.status, wrong.out) == (2, "")
+    assert "Add --documents" in wrong.err
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_documents_are_printed_as_json_however_narrow_the_terminal_is(
+    amie: Amie, log: str, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    told = amie("show", "50002", "--documents").out
+    stored = amie("show", "50002", "--documents", "--json").json["entries"]
+    documents = [entry["document"] for entry in stored if entry["document"] is not None]
+    printed = [json.loads(text) for text in re.findall(r"^\{$.*?^\}$", told, re.MULTILINE | re.DOTALL)]
+    assert documents
+    assert printed == documents
+    assert [entry["sentence"] in told for entry in stored] == [True] * len(stored)
 
 
 # Import
@@ -271,6 +357,43 @@ def test_a_log_that_has_events_is_refused(amie: Amie, log: str) -> None:
     assert wrong.status == 1
     assert "log-not-empty" in wrong.err
     assert everything_at(URL) == before
+
+
+def test_a_database_or_a_packed_file_is_told_from_an_export(amie: Amie, log: str) -> None:
+    Path("e.jsonl.gz").write_bytes(gzip.compress(piped("amie-engine export").stdout))
+    for source, told, hint in (
+        ("amie.db", "is a SQLite database", "sqlite:///FILE"),
+        ("e.jsonl.gz", "is packed", "gzip -dc FILE | amie-engine import -"),
+    ):
+        wrong = amie("import", source, "--database", "sqlite:///new.db")
+        assert (wrong.status, Path("new.db").exists()) == (1, False)
+        assert told in wrong.err
+        assert hint in wrong.err
+
+
+@pytest.mark.parametrize("source", ["sqlite:///no.db", "sqlite:///without.db"])
+def test_what_is_wrong_with_the_source_is_told_of_the_source(amie: Amie, log: str, source: str) -> None:
+    with closing(sqlite3.connect("without.db")) as connection:
+        connection.execute("CREATE TABLE others (x)")
+    wrong = amie("import", source, "--database", "sqlite:///new.db")
+    assert (wrong.status, Path("new.db").exists()) == (1, False)
+    assert "SOURCE has to be the URL" in wrong.err
+    assert "--database" not in wrong.err
+    assert "migrate" not in wrong.err
+
+
+def test_another_programs_database_gets_no_tables_by_a_slip(amie: Amie, log: str) -> None:
+    with closing(sqlite3.connect("others.db")) as connection:
+        connection.execute("CREATE TABLE others (x)")
+    before = Path("others.db").read_bytes()
+    wrong = amie("import", URL, "--database", "sqlite:///others.db")
+    assert wrong.status == 1
+    assert "database-schema-missing" in wrong.err
+    assert "amie-engine migrate" in wrong.err
+    assert Path("others.db").read_bytes() == before
+    assert amie("migrate", "--database", "sqlite:///others.db").status == 0
+    assert amie("import", URL, "--database", "sqlite:///others.db").status == 0
+    assert everything_at("sqlite:///others.db") == everything_at(URL)
 
 
 @pytest.mark.parametrize("source", ["no.jsonl", "sqlite:///no.db", "mysql://x/y"])

@@ -50,12 +50,12 @@ def test_a_password_in_the_databases_url_is_not_shown(amie: Amie, folder: Path) 
 
 def test_polling_takes_in_and_says_what_came(amie: Amie, service: Sandbox) -> None:
     service.start_scenario(TWO)
-    assert amie("poll", "--site", "NCSA").out == "Listed: 2 accepted.\n"
-    assert amie("poll", "--site", "NCSA").out == "Listed: 2 already there.\n"
+    assert amie("poll", "--site", "NCSA").out == "Received: 2 accepted.\n"
+    assert amie("poll", "--site", "NCSA").out == "Received: 2 already there.\n"
     assert amie("poll", "--site", "NCSA", "--json").json["already_there"] == 2
     assert amie("transactions", "--json").json[0]["due"] == ["notify_project_create"]
     service.reset()
-    assert amie("poll", "--site", "NCSA", "--database", "sqlite:///empty.db").out == "Listed: nothing.\n"
+    assert amie("poll", "--site", "NCSA", "--database", "sqlite:///empty.db").out == "Received: nothing.\n"
 
 
 def test_single_rounds_play_a_scenario_to_its_end(amie: Amie, service: Sandbox) -> None:
@@ -182,7 +182,7 @@ def test_the_sandbox_says_where_it_is_answers_and_ends_with_status_0(
     assert (told["site"], told["api_key"]) == ("NCSA", KEY)
     assert told["documentation"].endswith("/docs")
     (folder / "amie-engine.toml").write_text(f'url = "{told["url"]}"\napi_key = "{KEY}"\nsite = "NCSA"\n')
-    assert amie("poll").out == "Listed: 1 accepted.\n"
+    assert amie("poll").out == "Received: 1 accepted.\n"
 
     assert sandbox.stop(number) == 0
     assert sandbox.errors == ""

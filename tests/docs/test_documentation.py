@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from amie_engine import AMIEClient, Engine, Runner
+from amie_engine.audit.problems import MEANINGS
 from amie_engine.packet.reference import reference_page
 from amie_engine.sandbox import Sandbox, SandboxServer
 
@@ -32,6 +33,20 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_python_block_is_python(page: Path) -> None:
     for block in BLOCK.findall(page.read_text(encoding="utf-8")):
         ast.parse(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows = [len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()]
+        assert set(rows) == {rows[0]}, table
+
+
+def test_the_auditing_page_tells_of_every_problem() -> None:
+    page = (ROOT / "docs" / "auditing.md").read_text(encoding="utf-8")
+    [section] = re.findall(r"^## Every problem\n(.*?)^## ", page, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE)) == set(MEANINGS)
 
 
 def test_the_packet_reference_is_fresh() -> None:

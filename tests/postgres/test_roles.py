@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import errors
-from sqlalchemy import event, make_url, text
+from sqlalchemy import event, text
 from typer.testing import CliRunner
 
 from amie_engine.audit import check_projections
@@ -21,11 +20,7 @@ from amie_engine.log.database import Cursor, Statement
 from amie_engine.testing import Clock
 from amie_engine.testing.contract.checks import Sql, check_log
 from tests.log.busy_site import play, project_request
-
-PAGE = (Path(__file__).parents[2] / "docs" / "postgresql.md").read_text(encoding="utf-8")
-SCRIPTS = dict(re.findall(r"<!-- script: (\w+) -->\n```sql\n(.*?)```", PAGE, re.DOTALL))
-ROLES = ("amie_owner", "amie_app", "amie_auditor")
-DATABASE = "site_with_roles"
+from tests.postgres.roles import DOCS, database_of_roles, roles, run
 
 WRITES = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM) (amie_\w+)(?: SET (.*?) WHERE)?", re.DOTALL)
 
@@ -33,25 +28,8 @@ WRITES = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM) (amie_\w+)(?: SET (.*?) W
 @pytest.fixture(scope="module")
 def urls(server: str) -> Iterator[dict[str, str]]:
     """The URL of each role in a database that was set up as the page says, and that of the superuser."""
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {DATABASE}".encode())
-    superuser = make_url(server).set(database=DATABASE).render_as_string(False)
-    urls = {role: superuser.replace("postgres:@", f"{role}:@") for role in ROLES} | {"superuser": superuser}
-    run(superuser, SCRIPTS["roles"])
-    migrated = CliRunner().invoke(app, ["migrate", "--database", urls["amie_owner"]])
-    assert migrated.exit_code == 0, migrated.output
-    run(urls["amie_owner"], SCRIPTS["privileges"])
-    yield urls
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)".encode())
-        for role in ROLES:
-            connection.execute(f"DROP ROLE {role}".encode())
-
-
-def run(url: str, script: str) -> None:
-    """Run a script, as psql does."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(script.encode())
+    with roles(server), database_of_roles(server, "site") as urls:
+        yield urls
 
 
 Written = set[tuple[str, str]]
@@ -248,6 +226,30 @@ def test_nobody_gives_oneself_more(urls: dict[str, str], used: Written) -> None:
             assert connection.execute(privileges.encode()).fetchall() == before
             with pytest.raises(errors.InsufficientPrivilege):
                 connection.execute("DELETE FROM amie_events")
+
+
+def test_a_second_database_has_a_log_of_its_own_for_the_same_roles(
+    server: str, urls: dict[str, str], used: Written
+) -> None:
+    with database_of_roles(server, "other_site") as others:
+        with Engine(others["amie_app"], site="NCSA") as engine:
+            assert engine.transactions() == []
+            engine.receive(project_request(60))
+        with Engine(urls["amie_app"], site="NCSA") as engine:
+            assert "50060" not in {each.trans_rec_id for each in engine.transactions()}
+    with psycopg.connect(server.replace("postgres:@", "amie_app:@")) as elsewhere:
+        assert elsewhere.execute("SHOW search_path").fetchone() == ('"$user", public',)
+
+
+def test_vacuuming_is_the_owners(urls: dict[str, str], used: Written) -> None:
+    [command] = re.findall(r"^VACUUM .*$", (DOCS / "personal-data.md").read_text("utf-8"), re.MULTILINE)
+    said: list[str] = []
+    for role in ("amie_owner", "amie_app"):
+        with psycopg.connect(urls[role], autocommit=True) as connection:
+            connection.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+            connection.execute(command.encode())
+        assert len(said) == (0 if role == "amie_owner" else 2)
+    assert all("permission denied to vacuum" in notice for notice in said)
 
 
 def test_migrating_and_rebuilding_are_the_owners(urls: dict[str, str], used: Written) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from amie_engine import Runner
+from amie_engine import OutcomeKind, Runner
 from amie_engine.audit import back_up, check_projections, verify
 from amie_engine.packet import NotifyPersonIDs
 from tests.site.site_world import World, database_in
@@ -41,12 +41,12 @@ def begin(world: World, folder: Path) -> None:
     world.client.start_scenario(TWO)
 
 
-def restore(world: World, copy: Path) -> None:
+def restore(world: World, copy: Path) -> dict[OutcomeKind, int]:
     """Put a copy in the place of the database, and poll before anything else."""
     world.engine.close()
     world.database = f"sqlite:///{copy}"
     world.restart()
-    world.runner().poll_once()
+    return world.runner().poll_once()
 
 
 @pytest.mark.parametrize("lost", range(1, 8))
@@ -88,6 +88,20 @@ def test_what_the_log_knows_is_brought_to_its_end_though_the_service_lists_nothi
     assert set(world.states().values()) <= {"completed"}
     assert world.engine.outbox.open() == []
     assert world.engine.work.open() == []
+
+
+def test_what_comes_by_history_is_counted(world: World, tmp_path: Path) -> None:
+    begin(world, tmp_path)
+    take_steps(world.runner(), 0, 3)
+    back_up(world.engine.database, tmp_path / "copy.db")
+    world.run_to_the_end(minutes=2)
+    before = len(world.engine.transactions(open_only=True))
+    counts = restore(world, tmp_path / "copy.db")
+    assert before == 0
+    assert len(world.client.list_packets()) == 0
+    assert counts[OutcomeKind.ACCEPTED] > 0
+    assert counts[OutcomeKind.ALREADY_THERE] == 0
+    assert not any(world.runner().poll_once().values())
 
 
 def test_a_transaction_that_the_site_begins_must_be_looked_at(world: World, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from amie_engine.audit.backup import BackedUp, back_up
 from amie_engine.audit.concerning import Audit, AuditEntry, audit
 from amie_engine.audit.erasing import Erasure
+from amie_engine.audit.erasures import RecordedErasure, list_erasures
 from amie_engine.audit.exporting import Exported, export
 from amie_engine.audit.importing import Imported, import_log
 from amie_engine.audit.problems import Problem
@@ -31,6 +32,7 @@ __all__ = [
     "Problem",
     "ProjectionCheck",
     "Rebuilt",
+    "RecordedErasure",
     "Redaction",
     "Replay",
     "ReplayedTransaction",
@@ -43,6 +45,7 @@ __all__ = [
     "check_projections",
     "export",
     "import_log",
+    "list_erasures",
     "make_seal",
     "new_key",
     "position_at",

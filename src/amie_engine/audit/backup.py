@@ -71,7 +71,8 @@ def back_up(database: Database, to: Path, progress: Progress = lambda done, tota
     if not database.is_sqlite:
         raise BackupUnsupported(
             f"A backup of {database.url} is made with PostgreSQL's own tools.",
-            hint=f"Use: {_pg_dump(database.engine.url, to)}",
+            hint="If there are other schemas in it, add the option --schema with the log's. Use:"
+            f" {_pg_dump(database.engine.url, to)}",
         )
     with new_file(to) as temporary:
         try:

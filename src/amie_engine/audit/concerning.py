@@ -100,7 +100,9 @@ class Audit:
     @property
     def is_empty(self) -> bool:
         """Whether nothing in the log concerns the subject."""
-        return not (self.transactions or self.persons or self.projects or self.accounts)
+        is_of_person_alone = self.grant is self.project is self.resource is None
+        known = is_of_person_alone and self.persons
+        return not (self.transactions or self.projects or self.accounts or known)
 
 
 def audit(

@@ -16,6 +16,7 @@ from amie_engine.audit.export_format import End, Header, row_problem
 from amie_engine.audit.new_file import new_file
 from amie_engine.audit.parquet import ParquetWriter
 from amie_engine.audit.redaction import Redaction
+from amie_engine.audit.sources import is_export
 from amie_engine.engine.shadow import Progress
 from amie_engine.errors import ConcurrencyConflict, LogError
 from amie_engine.log.database import Database, Statement
@@ -83,7 +84,7 @@ def export(
         after: Begin behind this position.
         until: End with this position, or with the newest.
         redact: Put pseudonyms in place of what is personal.
-        replace: Whether the file may take the place of one that is there.
+        replace: Whether the file may take the place of an earlier export, or of an empty file.
         progress: Called with how many events are written, and how many there are.
 
     Raises:
@@ -91,7 +92,10 @@ def export(
         DependencyMissing: Parquet needs pyarrow.
         ConcurrencyConflict: Documents were erased meanwhile; nothing was written.
         LogError: The database can't be used, or an event is missing.
+        ValueError: The range ends before it begins.
     """
+    if until is not None and until < after:
+        raise ValueError("The range ends before it begins.")
     log = WholeLog(database)
     newest = log.head()
     header = Header(after + 1, newest.position if until is None else min(until, newest.position), redact)
@@ -122,11 +126,26 @@ def export(
 @contextmanager
 def _opened(to: Path | BinaryIO, *, replace: bool) -> Iterator[BinaryIO]:
     if isinstance(to, Path):
-        with new_file(to, replace=replace) as temporary, temporary.open("wb") as stream:
+        with (
+            new_file(
+                to, may_replace=_may_replace if replace else None, hint=_hint(replace=replace)
+            ) as temporary,
+            temporary.open("wb") as stream,
+        ):
             yield stream
     else:
         yield to
         to.flush()
+
+
+def _may_replace(file: Path) -> bool:
+    return file.stat().st_size == 0 or is_export(file)
+
+
+def _hint(*, replace: bool) -> str:
+    if replace:
+        return "It is as it was, since it is no export, which alone is replaced: give another name."
+    return "It is as it was: give another name, or replace an earlier export with --force."
 
 
 def _rows(log: WholeLog, after: int, until: int) -> Iterator[tuple[Any, ...]]:

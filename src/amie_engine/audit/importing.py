@@ -12,18 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sqlalchemy import Connection, inspect
+
 from amie_engine.audit.export_format import End, row_problem
 from amie_engine.audit.sources import Source, open_source
 from amie_engine.engine.folding import Folder
 from amie_engine.engine.late_projection import LateProjection
 from amie_engine.engine.shadow import Progress
-from amie_engine.errors import EventUnreadable, ExportPartial, ExportRedacted, ExportUnreadable, LogNotEmpty
+from amie_engine.errors import (
+    DatabaseSchemaMissing,
+    EventUnreadable,
+    ExportPartial,
+    ExportRedacted,
+    ExportUnreadable,
+    LogNotEmpty,
+)
 from amie_engine.log.canonical import digest, salted_digest
 from amie_engine.log.chain import GENESIS, event_hash
 from amie_engine.log.database import Cursor, Database, Statement
 from amie_engine.log.events import Event
 from amie_engine.log.failures import about_values
 from amie_engine.log.migrate import migrate_within
+from amie_engine.log.schema import VERSION_TABLE, metadata
 from amie_engine.log.whole import EVENT_COLUMNS, STORED_COLUMNS, read_head, read_stream
 
 __all__ = ["Imported", "import_log"]
@@ -68,7 +78,7 @@ def import_log(
     source: Path | BinaryIO | Database,
     progress: Progress = lambda done, total: None,
 ) -> Imported:
-    """Take a whole log into a database whose own is empty; its tables are made if there are none of ours.
+    """Take a whole log into a database whose own is empty. In a database without any tables, ours are made.
 
     Everything happens in one transaction: if it raises, the database is as it was.
 
@@ -80,6 +90,7 @@ def import_log(
 
     Raises:
         LogNotEmpty: The database has events already.
+        DatabaseSchemaMissing: It has tables, and none of ours: it may be another application's.
         ExportUnreadable: The source is no export, was cut off, or an event in it is not what was appended.
         ExportRedacted, ExportPartial: It is no whole log.
         StagedCallsWaiting: The source is a database where calls wait to be carried out.
@@ -96,12 +107,24 @@ def import_log(
         if header.first_position != 1:
             raise ExportPartial(f"{name} begins with position {header.first_position}.")
         with database.made_or_absent(), database.connection(writing=True) as connection:
+            _refuse_others(connection, database)
             made = migrate_within(connection, database)
             driver: Any = connection.connection.dbapi_connection
             with closing(Cursor(driver, connection.dialect)) as cursor:
                 last = _Import(cursor, name).run(opened, progress)
     database.keep_write_ahead_log()
     return Imported(last.count, last.last_hash or GENESIS, made)
+
+
+def _refuse_others(connection: Connection, database: Database) -> None:
+    """Only `migrate`, which says so, puts our tables beside those of others."""
+    there = set(inspect(connection).get_table_names())
+    if there and not there & {VERSION_TABLE, *metadata.tables}:
+        raise DatabaseSchemaMissing(
+            f"The database {database.url} has tables, and none of amie-engine's.",
+            hint="Nothing was changed. If the log is to stand beside them, make its tables with"
+            " `amie-engine migrate`, and import then.",
+        )
 
 
 class _Import:

@@ -14,9 +14,15 @@ from amie_engine.log.database import Database, Statement
 from amie_engine.log.migrate import check_schema
 from amie_engine.log.whole import STORED_COLUMNS, WholeLog
 
-__all__ = ["LinesReader", "LogReader", "Source", "open_source"]
+__all__ = ["LinesReader", "LogReader", "Source", "is_export", "open_source"]
 
 _STAGED = Statement("SELECT count(*) FROM amie_staged")
+
+_NO_EXPORTS = {
+    b"SQLite format 3\x00": ("a SQLite database", "Give its URL as the source: sqlite:///FILE."),
+    b"\x1f\x8b": ("packed", "Unpack it on its way: gzip -dc FILE | amie-engine import -"),
+}
+"""What is given for an export, by how it begins: what it is, and what to give instead."""
 
 
 class Source(Protocol):
@@ -68,6 +74,20 @@ def open_source(source: Path | BinaryIO | Database) -> tuple[str, Source]:
         raise
 
 
+def is_export(file: Path) -> bool:
+    """Tell whether a file is an export of a log, or the beginning of one.
+
+    Raises:
+        DependencyMissing: It is a Parquet file, and pyarrow is not installed.
+    """
+    try:
+        _, opened = open_source(file)
+    except ExportUnreadable:
+        return False
+    opened.close()
+    return True
+
+
 class LinesReader:
     """Reads an export of JSON Lines.
 
@@ -86,8 +106,11 @@ class LinesReader:
         self._owned = owned
         self._number = 0
         self._end: End | None = None
-        first = next(self._lines(), None)
-        self.header = Header.read(None if first is None else _parsed(first), name)
+        first = next(self._lines(), b"")
+        for beginning, (what, hint) in _NO_EXPORTS.items():
+            if first.startswith(beginning):
+                raise ExportUnreadable(f"{name} is {what}, and no export.", hint=hint)
+        self.header = Header.read(_parsed(first), name)
 
     def end(self) -> End | None:
         """Return the last line; None where there is none, since the export was cut off."""

@@ -37,6 +37,9 @@ __all__ = ["app", "main"]
 
 _TRACEBACK = f"{ENVIRONMENT_PREFIX}TRACEBACK"
 
+_READER_GONE = 141
+"""What shells say of a command that SIGPIPE ended. It is no 0: whether the log is whole, nobody has heard."""
+
 app = typer.Typer(
     name="amie-engine",
     no_args_is_help=True,
@@ -59,7 +62,8 @@ def _print_version(wanted: bool) -> None:
         "New here? [bold]amie-engine demo[/bold] plays all four official test scenarios against a service on"
         " this machine, with an example site. Then look into its log with [bold]transactions[/bold] and"
         " [bold]show[/bold].\n\n"
-        "Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings."
+        "Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings, 141 where"
+        " whoever reads the output went away before its end."
     ),
     epilog=SETTINGS_NOTE,
 )
@@ -103,11 +107,17 @@ for name, command, panel, note in (
 def main() -> None:
     """Run the command. An error is told in a line or two on standard error, without a traceback.
 
-    Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings.
+    Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings; 141 where whoever
+    reads standard output went away before its end.
     """
     prepare_streams()
     try:
         app(prog_name="amie-engine")
+    except SystemExit as end:
+        if _is_broken_pipe(end):
+            _discard_output()
+            sys.exit(_READER_GONE)
+        raise
     except AMIEEngineError as error:
         _tell(error)
         sys.exit(2 if isinstance(error, SettingsError | SandboxRefusal) else 1)
@@ -120,6 +130,14 @@ def main() -> None:
         sys.exit(1)
     finally:
         _close_output()
+
+
+def _is_broken_pipe(end: SystemExit) -> bool:
+    """Whether typer or rich ended a command since nobody reads its output any more; they do so with 1."""
+    cause: BaseException | None = end
+    while cause is not None and not isinstance(cause, BrokenPipeError):
+        cause = cause.__context__
+    return cause is not None
 
 
 def _tell(error: AMIEEngineError) -> None:
@@ -135,15 +153,17 @@ def _tell(error: AMIEEngineError) -> None:
 
 
 def _close_output() -> None:
-    """Write out what is still buffered. Nobody reads it any more where it was for ``head``: no reason to
-    complain. Anything else is an error, also where the command itself came to a good end."""
+    """Write out what is still buffered. Where nobody reads it any more, since it was for ``head``, say, there
+    is no reason to complain. Anything else is an error, also where the command itself came to a good end."""
     try:
         sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(_READER_GONE)
     except OSError as error:
         _discard_output()
-        if not isinstance(error, BrokenPipeError):
-            _tell(_output_lost(error))
-            sys.exit(1)
+        _tell(_output_lost(error))
+        sys.exit(1)
 
 
 def _discard_output() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from amie_engine.audit import Audit, AuditEntry, Erasure
+from amie_engine.audit import Audit, AuditEntry, Erasure, RecordedErasure
 from amie_engine.audit.causes import Cause, Mention
 from amie_engine.audit.rows import AccountRow, DirectoryRow, PersonRow, ProjectRow
 from amie_engine.audit.subject import Person
@@ -19,7 +19,7 @@ from amie_engine.cli.output import one_line, shown
 from amie_engine.cli.tables import WHO_STYLES, state_text
 from amie_engine.log.erasing import Leftovers
 
-__all__ = ["print_audit", "print_erasure"]
+__all__ = ["print_audit", "print_erasure", "print_erasures"]
 
 _MANY = 8
 """So many transactions are named; the others are counted."""
@@ -49,7 +49,8 @@ _LEFT = {
         "yellow",
     ),
     Leftovers.OLD_ROWS: (
-        "PostgreSQL keeps old rows until they are vacuumed: run VACUUM amie_events now.",
+        "PostgreSQL keeps old rows until they are vacuumed: now run VACUUM amie_events, amie_staged as the"
+        " tables' owner.",
         "yellow",
     ),
 }
@@ -307,6 +308,20 @@ def print_erasure(console: Console, erasure: Erasure) -> None:
         sentence, style = _LEFT[erasure.leftovers]
         console.print(sentence, style=style)
         console.print("Backups, exports and replicas keep what they have: see docs/personal-data.md.")
+
+
+def print_erasures(console: Console, erasures: Sequence[RecordedErasure]) -> None:
+    """Print the erasures that are on record, and what each took from quarantine."""
+    for erasure in erasures:
+        told = (
+            f"person {erasure.person}: {_count(erasure.documents, 'document')},"
+            f" by {erasure.actor}: {erasure.reason}"
+        )
+        console.print(f"{_moment(erasure.time)}  {one_line(told)}", soft_wrap=True, markup=False)
+        for name in erasure.quarantined:
+            console.print(f"  in quarantine: {name}", soft_wrap=True, markup=False)
+    if not erasures:
+        console.print("No erasures.")
 
 
 def _moment(time: datetime) -> str:

@@ -10,11 +10,13 @@ import typer
 from rich.console import Console
 
 from amie_engine.audit import audit as audit_log
-from amie_engine.cli.audited import print_audit, print_erasure
+from amie_engine.audit import list_erasures
+from amie_engine.cli.audited import print_audit, print_erasure, print_erasures
 from amie_engine.cli.opening import open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
 from amie_engine.cli.output import print_json
 from amie_engine.cli.settings import load_settings
+from amie_engine.engine import Engine
 from amie_engine.errors import SettingsError
 
 __all__ = ["audit", "erase"]
@@ -49,6 +51,9 @@ def audit(
         str | None,
         typer.Option(metavar="TIME", help="List nothing later; a date is its whole day.", show_default=False),
     ] = None,
+    erasures: Annotated[
+        bool, typer.Option("--erasures", help="List instead who was erased, when, by whom and why.")
+    ] = False,
     database: DatabaseUrl = None,
     site: SiteOfLog = None,
     hub: HubOfLog = None,
@@ -64,20 +69,36 @@ def audit(
     The directory is compared with the events: where it differs, that is said, and the exit status is 1; so it
     is where nothing in the log concerns what was asked for.
 
+    With --erasures it lists what `amie-engine erase` has erased: to be erased again in a copy of the log that
+    is older.
+
     Examples:
 
         amie-engine audit --person u1009
         amie-engine audit --project p1005 --resource delta.campus.edu
         amie-engine audit --grant MAT900002 --since 2026-01-01 --until 2026-03-31
+        amie-engine audit --erasures --since 2026-01-31
     """
-    if grant is person is project is resource is None:
+    asked = {"--grant": grant, "--person": person, "--project": project, "--resource": resource}
+    for option, name in asked.items():
+        if name is not None and not name.strip():
+            raise SettingsError(f"{option} is empty.", hint="Give the whole name or id.")
+        if name is not None and erasures:
+            raise SettingsError("--erasures lists all of them.", hint=f"Give it without {option}.")
+    if not erasures and not any(asked.values()):
         raise SettingsError(
-            "What is the audit about?", hint="Give --grant, --person, --project or --resource."
+            "What is the audit about?",
+            hint="Give --grant, --person, --project or --resource; or --erasures.",
         )
     first = _moment(since, "--since", _MIDNIGHT_BEFORE)
     last = _moment(until, "--until", _MIDNIGHT_AFTER)
+    if first is not None and last is not None and last < first:
+        raise SettingsError("--until is before --since.", hint="Give the earlier one as --since.")
     settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
     with open_log(settings, hub=hub, site=site) as engine:
+        if erasures:
+            _list_erasures(engine, first, last, as_json=as_json)
+            return
         found = audit_log(
             engine,
             grant=grant,
@@ -93,6 +114,18 @@ def audit(
         print_audit(Console(highlight=False), found)
     if found.is_empty or found.differences:
         raise typer.Exit(1)
+
+
+def _list_erasures(engine: Engine, first: datetime | None, last: datetime | None, *, as_json: bool) -> None:
+    found = [
+        erasure
+        for erasure in list_erasures(engine)
+        if (first is None or first <= erasure.time) and (last is None or erasure.time <= last)
+    ]
+    if as_json:
+        print_json(found)
+    else:
+        print_erasures(Console(highlight=False), found)
 
 
 def erase(
@@ -163,6 +196,8 @@ def erase(
         print_json(found)
     else:
         print_erasure(Console(highlight=False), found)
+        if dry_run and found.positions:
+            Console(highlight=False).print("Nothing was erased: this was a dry run.")
     if not (yes or dry_run) and found.positions:
         raise SettingsError("Nothing was erased.", hint="It can't be undone: add --yes to do it.")
 

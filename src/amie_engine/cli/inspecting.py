@@ -66,7 +66,7 @@ def show(
         bool, typer.Option("--documents", help="Print the packets in full, with personal data.")
     ] = False,
     redact: Annotated[
-        bool, typer.Option("--redact", help="Of the packets in full, print pseudonyms for what is personal.")
+        bool, typer.Option("--redact", help="With --documents: print pseudonyms for what is personal.")
     ] = False,
     database: DatabaseUrl = None,
     site: SiteOfLog = None,
@@ -87,6 +87,11 @@ def show(
         amie-engine show 87100001
         amie-engine show 87100001 --documents --redact
     """
+    if redact and not documents:
+        raise SettingsError(
+            "--redact is of the packets in full.",
+            hint="Add --documents; without it, a story holds nothing that is personal.",
+        )
     settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
     with open_log(settings, hub=hub, site=site) as engine:
         name = _resolve(engine, transaction)

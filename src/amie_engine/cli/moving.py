@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +24,7 @@ from amie_engine.log.whole import WholeLog
 __all__ = ["backup", "export", "import_events"]
 
 _STANDARD = "-"
+_NO_SOURCE = "Nothing was imported: SOURCE has to be the URL of a database that has a log, or an export."
 _FORMATS: tuple[Format, ...] = ("jsonl", "parquet")
 
 
@@ -60,7 +60,7 @@ def export(
     redact: Annotated[
         bool, typer.Option("--redact", help="Put pseudonyms in place of what is personal.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is an earlier export.")] = False,
     database: DatabaseUrl = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -85,6 +85,10 @@ def export(
     if file is None and (form == "parquet" or force or as_json):
         option = "--format parquet" if form == "parquet" else "--force" if force else "--json"
         raise SettingsError(f"{option} is of a FILE.", hint="Give one with --to.")
+    if until is not None and until < after:
+        raise SettingsError(
+            f"--until {until} is before --after {after}.", hint="Give the smaller one as --after."
+        )
     with open_whole_log(settings) as opened:
         _check_range(opened, after, until)
         options: dict[str, Any] = {"format": form, "after": after, "until": until, "redact": redact}
@@ -93,12 +97,12 @@ def export(
         else:
             with progress_bar("Exporting") as progress:
                 exported = export_events(opened, file, replace=force, progress=progress, **options)
-    if file is not None and exported is not None:
+    if file is not None:
         if as_json:
             print_json({"file": str(file), "format": form, **_told(exported)})
         else:
             _print(f"{_events(exported)}, in {file}.")
-    if exported is not None and exported.staged:
+    if exported.staged:
         waits = "a staged call waits" if exported.staged == 1 else f"{exported.staged} staged calls wait"
         _warn(f"In the database {waits} to be carried out, of which no event tells yet.")
 
@@ -113,8 +117,9 @@ def import_events(
 ) -> None:
     """Make a log anew, bit for bit, from an export or from the log in another database.
 
-    Only into a database whose log is empty; its tables are made if there are none. Every event is checked
-    while it goes in, and the projections are made anew. Either everything is there afterwards, or nothing.
+    Only into a database whose log is empty. In one without any tables those of the log are made; beside the
+    tables of others only `amie-engine migrate` makes them. Every event is checked while it goes in, and the
+    projections are made anew. Either everything is there afterwards, or nothing.
 
     To move a site from one database to another, stop its daemon, and give the old one's URL as SOURCE.
 
@@ -128,7 +133,8 @@ def import_events(
     try:
         with progress_bar("Importing") as progress:
             if "://" in source:
-                with open_whole_log(load_settings({"database": source}, file=config)) as origin:
+                of_source = load_settings({"database": source}, file=config)
+                with open_whole_log(of_source, hint=_NO_SOURCE) as origin:
                     imported = import_log(target, origin, progress)
             else:
                 taken = sys.stdin.buffer if source == _STANDARD else Path(source)
@@ -191,16 +197,11 @@ def _check_range(database: Database, after: int, until: int | None) -> None:
             )
 
 
-def _export_to_output(database: Database, options: dict[str, Any]) -> Exported | None:
-    """Write to standard output; None where whoever reads it has had enough, ``head`` say."""
-    try:
-        if sys.stdout.isatty():
-            return export_events(database, sys.stdout.buffer, **options)
-        with progress_bar("Exporting") as progress:
-            return export_events(database, sys.stdout.buffer, progress=progress, **options)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return None
+def _export_to_output(database: Database, options: dict[str, Any]) -> Exported:
+    if sys.stdout.isatty():
+        return export_events(database, sys.stdout.buffer, **options)
+    with progress_bar("Exporting") as progress:
+        return export_events(database, sys.stdout.buffer, progress=progress, **options)
 
 
 def _told(result: Any) -> dict[str, Any]:

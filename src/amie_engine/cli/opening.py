@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from amie_engine.cli.settings import Settings
 from amie_engine.client import DEFAULT_URL, AMIEClient
 from amie_engine.engine import Engine
-from amie_engine.errors import DatabaseUnavailable, SettingsError
+from amie_engine.errors import DatabaseSchemaMissing, DatabaseUnavailable, SettingsError
 from amie_engine.log.database import Database, Statement
 from amie_engine.log.files import file_of
 from amie_engine.log.migrate import check_schema
@@ -21,6 +21,8 @@ _SITES = Statement(
     " ORDER BY hub, site"
 )
 
+
+_MAKES_IT = "Give its URL with --database, such as sqlite:///amie.db; `amie-engine run` makes it."
 
 _TIMEOUT = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next piece of an answer: a supervisor that asks the daemon to
@@ -55,24 +57,33 @@ def open_log(settings: Settings, *, hub: str | None = None, site: str | None = N
 
     Raises:
         SettingsError: The log has several sites or hubs that the settings could mean, or not the one named.
-        LogError: There is no such log, or the database can't be used.
+        LogError: There is no such log, or the database can't be used. Nothing was made in it.
     """
-    _require_file(settings.database)
+    with open_whole_log(settings):
+        pass
     its_hub, its_site = _choose(settings, hub, site)
     with Engine(settings.database, site=its_site, hub=its_hub) as engine:
         yield engine
 
 
 @contextmanager
-def open_whole_log(settings: Settings) -> Iterator[Database]:
+def open_whole_log(settings: Settings, *, hint: str | None = None) -> Iterator[Database]:
     """Open the database of a log to read all that is in it, whatever the site and hub. Nothing is made in it.
+
+    Args:
+        settings: The settings.
+        hint: What to do where there is no log, if not to make one.
 
     Raises:
         LogError: There is no such log, or the database can't be used.
     """
-    _require_file(settings.database)
+    _require_file(settings.database, hint or _MAKES_IT)
     database = Database(settings.database)
-    check_schema(database, make=False)
+    try:
+        check_schema(database, make=False)
+    except DatabaseSchemaMissing as error:
+        error.hint = hint or error.hint
+        raise
     try:
         yield database
     finally:
@@ -94,16 +105,13 @@ def open_client(settings: Settings, *, sleep: Callable[[float], None] = time.sle
     return AMIEClient(site, settings.key(), url, timeout=_TIMEOUT, sleep=sleep)
 
 
-def _require_file(url: str) -> None:
+def _require_file(url: str, hint: str) -> None:
     """Looking into a log must not make one: an SQLite file has to be there."""
     database = Database(url)
     try:
         path = file_of(database.engine.url)
         if path is not None and not path.is_file():
-            raise DatabaseUnavailable(
-                f"There is no log at {path}.",
-                hint="Give its URL with --database, such as sqlite:///amie.db; `amie-engine run` makes it.",
-            )
+            raise DatabaseUnavailable(f"There is no log at {path}.", hint=hint)
     finally:
         database.close()
 

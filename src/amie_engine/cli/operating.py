@@ -102,7 +102,7 @@ def poll(
         print_json({str(kind): count for kind, count in counts.items()})
         return
     told = [f"{count} {str(kind).replace('_', ' ')}" for kind, count in counts.items() if count]
-    Console(highlight=False).print(f"Listed: {', '.join(told) or 'nothing'}.")
+    Console(highlight=False).print(f"Received: {', '.join(told) or 'nothing'}.")
 
 
 def run(

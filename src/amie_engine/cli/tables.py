@@ -127,7 +127,7 @@ def _note(transaction: TransactionSummary) -> str:
 
 
 def print_story(console: Console, story: Story) -> None:
-    """Print the story of a transaction, an entry a line."""
+    """Print the story of a transaction, an entry a line, and below it its document where it carries one."""
     kind = f"{story.type} " if story.type else ""
     name = story.trans_rec_id or f"({story.stream})"
     console.print(
@@ -138,6 +138,15 @@ def print_story(console: Console, story: Story) -> None:
         ),
         soft_wrap=True,
     )
+    if any(entry.document is not None for entry in story.entries):
+        _print_with_documents(console, story)
+    else:
+        console.print(_story_table(story))
+    if story.state == State.START:
+        console.print("Nothing has moved it yet.")
+
+
+def _story_table(story: Story) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("time (UTC)", no_wrap=True)
     table.add_column("who", no_wrap=True)
@@ -151,11 +160,18 @@ def print_story(console: Console, story: Story) -> None:
             table.add_row(Text(f"{day:%Y-%m-%d}", style="dim"))
         who = Text(entry.who, style=WHO_STYLES.get(entry.who, ""))
         table.add_row(f"{moment:%H:%M:%S.%f}"[:-3], who, shown(entry.sentence), state_text(entry.state))
+    return table
+
+
+def _print_with_documents(console: Console, story: Story) -> None:
+    """No table: in a cell, a document would be wrapped, and be no JSON any more."""
+    for entry in story.entries:
+        who = Text(entry.who, style=WHO_STYLES.get(entry.who, ""))
+        moment = f"{entry.time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+        line = Text.assemble(moment, "  ", who, "  ", one_line(entry.sentence), "  ", state_text(entry.state))
+        console.print(line, soft_wrap=True)
         if entry.document is not None:
-            table.add_row("", "", Text(_document(entry.document), style="dim"), "")
-    console.print(table)
-    if story.state == State.START:
-        console.print("Nothing has moved it yet.")
+            console.print(Text(_document(entry.document), style="dim"), soft_wrap=True)
 
 
 def _document(document: Any) -> str:

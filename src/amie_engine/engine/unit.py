@@ -42,6 +42,9 @@ _BY_RECORD_ID = Statement(
 _BY_STREAM = Statement(
     "SELECT stream FROM amie_transactions WHERE hub = :hub AND site = :site AND stream = :stream"
 )
+_ELSEWHERE = Statement(
+    "SELECT hub, site FROM amie_transactions WHERE trans_rec_id = :name OR stream = :name ORDER BY hub, site"
+)
 _STARTED = Statement(
     "SELECT t.stream FROM amie_transactions t JOIN amie_outbox o ON o.stream = t.stream"
     " WHERE t.hub = :hub AND t.site = :site AND t.trans_rec_id IS NULL"
@@ -101,9 +104,22 @@ class View:
         if stream is None:
             row = self.cursor.one(_BY_STREAM, self._key | {"stream": name})
             if row is None:
-                raise TransactionNotFound(f"The log has no transaction {name[:60]}.")
+                raise self._not_found(name)
             stream = row[0]
         return self.state(stream)
+
+    def _not_found(self, name: str) -> TransactionNotFound:
+        message = (
+            f"The log has no transaction {name[:60]} of site {self.reader.site} at hub {self.reader.hub}."
+        )
+        others = [f"--hub {hub} --site {site}" for hub, site in self.cursor.all(_ELSEWHERE, {"name": name})]
+        if not others:
+            return TransactionNotFound(message)
+        return TransactionNotFound(
+            message,
+            hint=f"It has one for {' and for '.join(others)}: name these; in Python, open the engine with"
+            " `hub=` and `site=`.",
+        )
 
     def with_record_id(self, record_id: str, *, but: str) -> list[TransactionState]:
         """Return the transactions of project requests with a RecordID, oldest first, but for one stream."""

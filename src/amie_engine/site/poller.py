@@ -149,6 +149,8 @@ class Poller:
             return
         logger.info("Fetched the history of transaction %s: %d packets.", trans_rec_id, len(outcomes))
         for outcome in outcomes:
+            if outcome.kind is not OutcomeKind.ALREADY_THERE:
+                result.received[outcome.kind] += 1
             self._tell(outcome)
 
     def _acknowledge(self, listing: PacketList) -> None:

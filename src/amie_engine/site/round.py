@@ -18,7 +18,7 @@ class Round:
     """What one round of the loop did.
 
     Attributes:
-        received: How many packets came to what end.
+        received: How many packets came to what end: what was listed, and what histories brought that is new.
         worked: How many items of work came to what end.
         sent: How much of the outbox has arrived.
         errors: What went wrong; the rest went on.

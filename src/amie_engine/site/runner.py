@@ -83,7 +83,8 @@ class Runner:
         self._longest_pause = timedelta()
 
     def poll_once(self) -> dict[OutcomeKind, int]:
-        """Take in what is new at the service; return how many packets came to what end.
+        """Take in what is new at the service, and the histories of transactions that have gone on unseen;
+        return how many packets came to what end. Of histories, what the log has already does not count.
 
         Raises:
             AMIERequestError: The service could not be asked for its list, or for a transaction's history.
