@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -241,7 +242,8 @@ def test_a_counter_that_is_not_the_newest_events_is_told_of(
 )
 def test_what_a_field_says_moves_nothing(engine: Engine, value: Any) -> None:
     """The engine's own marks, as they may stand in a packet that comes in."""
-    engine.receive(project_request(1, PfosNumber=value, StartDate=value))
+    text = json.dumps(value).strip("{}")
+    engine.receive(project_request(1, PfosNumber=value, StartDate=text))
     assert str(next(iter(value))) in next(engine.log.whole.events()).facts_json
     with replay(engine.database) as replayed:
         assert [transaction.state for transaction in replayed.transactions()] == ["requested"]

@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,11 +134,11 @@ def test_the_loop_ends_with_status_0_while_it_waits(
     service.start_scenario(RPC)
     loop = child("run", "--site", "oursite:site", "--interval", "3600", "--json")
     told: Counter[str] = Counter()
-    while told["accepted"] < 2:  # the request, and the hub's last word
+    while told["sent"] < 2:  # the reply, and the last word
         line = json.loads(loop.line())
         told.update(line["received"] | line["worked"] | {"sent": line["sent"]})
         assert line["errors"] == []
-    assert (told["replied"], told["sent"]) == (1, 1)
+    assert (told["accepted"], told["replied"], told["sent"]) == (2, 2, 2)
 
     assert loop.stop(number) == 0
     assert "Stopped." in loop.errors
@@ -155,6 +156,7 @@ def test_a_handler_at_work_is_finished_and_its_reply_sent_before_the_loop_ends(
     loop = child("run", "--site", "oursite:site", "--interval", "3600")
     loop.wait_for("at work")
     loop.process.send_signal(signal.SIGTERM)
+    loop.wait_for("Stopping")
     (folder / "go").write_text("on")
     assert loop.end() == 0
     assert loop.errors.count("at work") == 1
@@ -189,7 +191,7 @@ def test_the_sandbox_says_where_it_is_answers_and_ends_with_status_0(
 
 
 def test_the_sandbox_tells_people_its_key_and_its_page(amie: Amie, monkeypatch: pytest.MonkeyPatch) -> None:
-    def serve(made: Sandbox, port: int, *, on_start: Callable[[str], None]) -> None:
+    def serve(made: Sandbox, port: int, *, faults: Any, on_start: Callable[[str], None]) -> None:
         on_start(f"http://127.0.0.1:{port}/v0.10/")
 
     monkeypatch.setattr("amie_engine.sandbox.server.serve", serve)

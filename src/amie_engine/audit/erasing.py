@@ -20,7 +20,7 @@ from amie_engine.log.erasing import Leftovers, erase_documents, leftovers_of
 from amie_engine.log.events import EventType, NewEvent, read_document
 from amie_engine.log.store import EventLog
 from amie_engine.log.whole import read_head
-from amie_engine.packet.naming import named
+from amie_engine.packet.naming import Kind, named
 from amie_engine.protocol import Party
 
 __all__ = ["Erasure", "erase_person"]
@@ -31,8 +31,10 @@ POSITIONS_AN_EVENT = 1000
 _NAMED = 5
 """How many transactions a refusal names; the others it counts."""
 
+_PERSON_IDS = frozenset({Kind.LOCAL_ID, Kind.GLOBAL_ID})
+
 _TRANSACTION = Statement(
-    "SELECT trans_rec_id, state NOT IN ('completed', 'failed') AND (type IS NOT NULL OR held > 0),"
+    "SELECT trans_rec_id, state NOT IN ('completed', 'failed') AND (type IS NOT NULL OR held > 0), names,"
     " (SELECT count(*) FROM amie_outbox o"
     "  WHERE o.stream = t.stream AND o.status IN ('pending', 'attempting'))"
     " FROM amie_transactions t WHERE t.stream = :stream"
@@ -150,6 +152,8 @@ class _Transactions:
     positions: list[int] = field(default_factory=list)
     words: set[str] = field(default_factory=set, repr=False)
     open: list[str] = field(default_factory=list)
+    open_of_nobody: list[str] = field(default_factory=list)
+    """Those of the open ones that name no person by an id."""
     sending: list[str] = field(default_factory=list)
 
 
@@ -247,12 +251,14 @@ class _Plan:
         known = _Transactions()
         for stream in streams:
             row = view.cursor.one(_TRANSACTION, {"stream": stream})
-            wire_id, is_open, sending = row if row is not None else (None, False, 0)
+            wire_id, is_open, names, sending = row if row is not None else (None, False, None, 0)
             name = wire_id or stream
             known.names.append(name)
             known.ids |= {stream, name}
             if is_open:
                 known.open.append(name)
+                if names is not None and not _PERSON_IDS & set(json.loads(names)):
+                    known.open_of_nobody.append(name)
             if sending:
                 known.sending.append(name)
             for position, packet_rec_id, document in view.cursor.all(_EVENTS, {"stream": stream}):
@@ -270,10 +276,10 @@ class _Plan:
                 f"Open transactions concern this person: {_names(known.open)}.",
                 hint="End them first, or fail them with `Engine.fail`; see `amie-engine show`.",
             )
-        if possible.open:
+        if possible.open_of_nobody:  # the others' persons share an address with this one
             raise ErasureRefused(
-                f"Open transactions may concern this person: {_names(possible.open)}. They have an e-mail"
-                " address or a DN of theirs.",
+                f"Open transactions may concern this person: {_names(possible.open_of_nobody)}. They have an"
+                " e-mail address or a DN of theirs, and name nobody by an id.",
                 hint="Look at them with `amie-engine show`; end them first, or fail them with `Engine.fail`.",
             )
         if known.sending:

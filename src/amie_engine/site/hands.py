@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -9,6 +10,8 @@ from amie_engine.site.round import Round
 from amie_engine.site.worker import Worked
 
 __all__ = ["LOOK_AGAIN", "Hands"]
+
+logger = logging.getLogger("amie_engine.site")
 
 LOOK_AGAIN = 5.0
 """Seconds after which work that waits for a time, or for another process, is looked for again."""
@@ -72,6 +75,7 @@ class Hands:
     def _watch(self) -> None:
         """Wake all that waits once it is to stop."""
         self._stop.wait()
+        logger.info("Stopping, once what is at work is finished.")
         self._news.set()
         self.look_again()
 
