@@ -75,7 +75,7 @@ class Hands:
     def _watch(self) -> None:
         """Wake all that waits once it is to stop."""
         self._stop.wait()
-        logger.info("Stopping, once what is at work is finished.")
+        logger.info("Stopping, once what is under way is finished.")
         self._news.set()
         self.look_again()
 
