@@ -100,7 +100,7 @@ def write(folder: Path) -> list[Path]:
 
 def _erased_person(engine: Engine, clock: Clock) -> None:
     """A person whose only transaction has ended, and whose documents are erased."""
-    engine.receive(project_request(9, PiLastName="Gone"))
+    engine.receive(project_request(9, PiLastName="Gone", PiEmail="gone@example.edu"))
     answer(engine, 1009, ProjectID="project-9", PiPersonID="u9", PiRemoteSiteLogin="gone")
     send(engine)
     engine.receive(
