@@ -185,3 +185,10 @@ def test_there_must_be_a_log(amie: Amie, folder: Path, command: tuple[str, ...])
     Path("amie.db").touch()
     assert "has no amie-engine tables" in flat(amie(*command).err)
     assert Path("amie.db").stat().st_size == 0
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00+12:00", "soon"])
+@pytest.mark.parametrize("command", ["replay", "audit --resource x"])
+def test_a_time_that_is_none_is_told(amie: Amie, whole: Clock, command: str, text: str) -> None:
+    result = amie(*command.split(), "--until", text)
+    assert (result.status, "settings-invalid" in result.err) == (2, True)

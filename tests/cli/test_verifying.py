@@ -190,7 +190,7 @@ def test_a_log_with_its_seal_says_so_and_whether_the_key_was_checked(amie: Amie,
 
 def test_since_a_seal_only_what_is_new_is_looked_at(amie: Amie, sealed: Path) -> None:
     result = amie("verify", "--since", "log.seal", "--public-key", "audit.key.pub")
-    assert result.out.startswith("The log is whole: nothing behind event 5.\n")
+    assert result.out.startswith("Nothing is wrong with what is new: nothing behind event 5.\n")
     with log(URL) as engine:
         engine.receive(packet(9))
     result = amie("verify", "--since", "log.seal")
@@ -241,10 +241,20 @@ def test_every_seal_has_its_own_answer_whatever_else_is_wrong(amie: Amie, sealed
     result = amie(*arguments)
     assert result.status == 1
     assert result.out.startswith("The log is not whole: 2 problems; 6 events looked at")
-    assert "up to event 5 it is what it was then" in result.out
+    assert "event 5 has the hash that was sealed" in result.out
+    assert "what it was then" not in result.out
     assert "Event 6 does not have the hash that was sealed. (sealed-event-differs)" in result.out
     told = [one["problem"] and one["problem"]["code"] for one in amie(*arguments, "--json").json["seals"]]
     assert told == [None, "sealed-event-differs"]
+
+
+def test_what_was_not_looked_at_is_not_said_to_be_what_it_was(amie: Amie, sealed: Path) -> None:
+    tampered(sealed, "DELETE FROM amie_events WHERE position BETWEEN 2 AND 4")
+    result = amie("verify", "--seal", "log.seal", "--since", "log.seal")
+    assert "what it was then" not in result.out
+    assert "whole" not in result.out
+    assert "event 5 has the hash that was sealed" in result.out
+    assert "up to event 5 nothing was looked at again" in result.out
 
 
 def test_projections_that_differ_do_not_make_the_events_suspect(amie: Amie, sealed: Path) -> None:

@@ -70,3 +70,27 @@ def test_another_schema_s_tables_are_not_touched(busy: Engine, new_schema: Any) 
         before = connection.execute(schemas.encode()).fetchone()
         rebuild(busy.database)
         assert connection.execute(schemas.encode()).fetchone() == before
+
+
+def test_a_row_beside_the_right_one_is_found_and_taken_away(busy: Engine, migrated: str) -> None:
+    """Somebody has taken the keys away, and put in another row for the same transaction."""
+    good = projection_rows(busy.database)
+    for key in ("pkey", "wire_id"):
+        with psycopg.connect(migrated, autocommit=True) as connection:
+            connection.execute(
+                f"ALTER TABLE amie_transactions DROP CONSTRAINT amie_transactions_{key}".encode()
+            )
+    names = [column.name for column in PROJECTIONS[0].columns]
+    forged = ", ".join("'failed'" if name == "state" else name for name in names)
+    _change(
+        migrated,
+        f"INSERT INTO amie_transactions ({', '.join(names)})"
+        f" SELECT {forged} FROM amie_transactions WHERE state = 'completed' LIMIT 1",
+    )
+    result = check_projections(busy.database)
+    assert result.differing == {"amie_transactions": 1}
+    [difference] = result.differences
+    assert (difference.found or {})["state"] == "failed"
+    assert (difference.expected or {})["state"] == "completed"
+    assert rebuild(busy.database).changed == {"amie_transactions": 1}
+    assert projection_rows(busy.database) == good

@@ -176,42 +176,38 @@ def _exchange(cursor: Cursor, shadow: Shadow, table: Table) -> int:
 
 
 def _how_many(cursor: Cursor, shadow: Shadow, table: Table) -> int:
-    missing = f"temp_of.{table.name} s WHERE NOT EXISTS ({_same(table, 'there', 'l')})"
-    extra = f"there.{table.name} l WHERE NOT EXISTS ({_with_key(table, 'temp_of', 's')})"
-    return _count(cursor, missing, shadow) + _count(cursor, extra, shadow)
+    return _count(cursor, _wrong(table), shadow) + _count(cursor, _missing(table), shadow)
 
 
 def _count(cursor: Cursor, what: str, shadow: Shadow) -> int:
     return int(cursor.one(_statement(shadow, f"SELECT COUNT(*) FROM {what}"))[0])  # noqa: S608 # our own names
 
 
+def _wrong(table: Table) -> str:
+    """The rows that are not as they should be, or should not be there; also one beside the right one of its
+    key, where somebody has taken the key away."""
+    return f"there.{table.name} l WHERE NOT EXISTS ({_same(table)})"
+
+
+def _missing(table: Table) -> str:
+    """The rows that should be there, and of whose key there is none."""
+    return f"temp_of.{table.name} s WHERE NOT EXISTS ({_with_key(table, 'there', 'l')})"
+
+
 def _some(cursor: Cursor, shadow: Shadow, table: Table) -> Iterator[Difference]:
     """Some rows that differ, in the order of their keys."""
     keys = [column.name for column in table.primary_key]
-    order = ", ".join(keys)
-    wrong = _rows(
-        cursor,
-        _statement(
-            shadow,
-            f"SELECT {', '.join(table.columns.keys())} FROM temp_of.{table.name} s"  # noqa: S608 # our own names
-            f" WHERE NOT EXISTS ({_same(table, 'there', 'l')}) ORDER BY {order} LIMIT {_LOOKED_AT}",
-        ),
-        table,
-    )
-    for expected in wrong:
-        key = {name: expected[name] for name in keys}
-        yield Difference(table.name, key, expected, _row(cursor, shadow, table, "there", key))
-    extra = _rows(
-        cursor,
-        _statement(
-            shadow,
-            f"SELECT {', '.join(table.columns.keys())} FROM there.{table.name} l"  # noqa: S608 # our own names
-            f" WHERE NOT EXISTS ({_with_key(table, 'temp_of', 's')}) ORDER BY {order} LIMIT {_LOOKED_AT}",
-        ),
-        table,
-    )
-    for found in extra:
-        yield Difference(table.name, {name: found[name] for name in keys}, None, found)
+    names, order = ", ".join(table.columns.keys()), ", ".join(keys)
+
+    def looked_at(which: str) -> list[Row]:
+        sql = f"SELECT {names} FROM {which} ORDER BY {order} LIMIT {_LOOKED_AT}"  # noqa: S608 # our own names
+        return _rows(cursor, _statement(shadow, sql), table)
+
+    for found in looked_at(_wrong(table)):
+        key = {name: found[name] for name in keys}
+        yield Difference(table.name, key, _row(cursor, shadow, table, "temp_of", key), found)
+    for expected in looked_at(_missing(table)):
+        yield Difference(table.name, {name: expected[name] for name in keys}, expected, None)
 
 
 def _placed(database: Database, differences: list[Difference], until: int) -> list[Difference]:
@@ -269,9 +265,9 @@ def _rows(cursor: Cursor, statement: Statement, table: Table, values: Row | None
     return [dict(zip(table.columns.keys(), row, strict=True)) for row in cursor.all(statement, values)]
 
 
-def _same(table: Table, where: str = "temp_of", alias: str = "s") -> str:
-    """A query for the row of the other table that is the same in every column."""
-    return f"SELECT 1 FROM {where}.{table.name} {alias} WHERE {_equal(table.columns)}"  # noqa: S608 # our own names
+def _same(table: Table) -> str:
+    """A query for the row as it should be that is the same in every column."""
+    return f"SELECT 1 FROM temp_of.{table.name} s WHERE {_equal(table.columns)}"  # noqa: S608 # our own names
 
 
 def _with_key(table: Table, where: str, alias: str) -> str:

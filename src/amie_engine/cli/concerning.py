@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from rich.console import Console
 from amie_engine.audit import audit as audit_log
 from amie_engine.audit import list_erasures
 from amie_engine.cli.audited import print_audit, print_erasure, print_erasures
+from amie_engine.cli.moments import FIRST_OF_DAY, LAST_OF_DAY, read_moment
 from amie_engine.cli.opening import open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
 from amie_engine.cli.output import print_json
@@ -20,8 +20,6 @@ from amie_engine.engine import Engine
 from amie_engine.errors import SettingsError
 
 __all__ = ["audit", "erase"]
-
-_MIDNIGHT_BEFORE, _MIDNIGHT_AFTER = time.min, time.max
 
 
 def audit(
@@ -90,8 +88,8 @@ def audit(
             "What is the audit about?",
             hint="Give --grant, --person, --project or --resource; or --erasures.",
         )
-    first = _moment(since, "--since", _MIDNIGHT_BEFORE)
-    last = _moment(until, "--until", _MIDNIGHT_AFTER)
+    first = read_moment(since, "--since", FIRST_OF_DAY) if since is not None else None
+    last = read_moment(until, "--until", LAST_OF_DAY) if until is not None else None
     if first is not None and last is not None and last < first:
         raise SettingsError("--until is before --since.", hint="Give the earlier one as --since.")
     settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
@@ -200,18 +198,3 @@ def erase(
             Console(highlight=False).print("Nothing was erased: this was a dry run.")
     if not (yes or dry_run) and found.positions:
         raise SettingsError("Nothing was erased.", hint="It can't be undone: add --yes to do it.")
-
-
-def _moment(text: str | None, option: str, of_day: time) -> datetime | None:
-    """The moment that a user means; of a date alone, its first or its last."""
-    if text is None:
-        return None
-    with suppress(ValueError):
-        return datetime.combine(date.fromisoformat(text.strip()), of_day, UTC)
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise SettingsError(
-            f"{option} is no time.", hint="Give 2026-01-31 or 2026-01-31T12:00:00Z."
-        ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +19,7 @@ from amie_engine.audit import (
 )
 from amie_engine.audit import rebuild as rebuild_projections
 from amie_engine.audit import replay as replay_log
+from amie_engine.cli.moments import LAST_OF_DAY, read_moment
 from amie_engine.cli.opening import open_whole_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl
 from amie_engine.cli.output import one_line, print_json, print_json_line, shown
@@ -133,13 +133,7 @@ def _position(database: Database, text: str) -> int:
         if int(text) > newest:
             raise SettingsError(f"The log has no position {text}.", hint=f"It ends at {newest}.")
         return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(
-            "--until is neither a position nor a time.", hint="Give 1200, 2026-03-31 or 2026-03-31T12:00:00Z."
-        ) from None
-    return position_at(database, moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    return position_at(database, read_moment(text, "--until", LAST_OF_DAY, or_position=True))
 
 
 def _check(database: Database, *, as_json: bool) -> None:

@@ -71,10 +71,11 @@ def verify(
     any of them, the exit status is 1.
 
     Whoever may change the tables can rewrite the log with hashes that are right. --seal proves that it was
-    not rewritten up to a seal (see `amie-engine seal`); without --public-key, anybody may have made the seal.
+    not rewritten up to a seal (see `amie-engine seal`), where all events are looked at and whole; without
+    --public-key, anybody may have made the seal.
 
     --since takes time for what is new alone: it trusts what was verified when the seal was made, and does not
-    look for what was changed or erased before it.
+    look for what was changed or erased before it. So beside it, --seal proves nothing of what is before.
 
     Examples:
 
@@ -184,6 +185,8 @@ def _print(console: Console, verdict: Verdict) -> None:
         _print_problems(console, verdict, kinds)
     elif verdict.since is None or verdict.since.is_contained:
         what = "The log is whole" if verdict.whole else "The events are whole"
+        if verdict.since is not None:
+            what = "Nothing is wrong with what is new"
         console.print(f"[green]{what}[/green]: {_looked_at(verdict)}.")
     if of_projections:
         console.print("[bold red]The projections differ from the events[/bold red]:")
@@ -196,8 +199,11 @@ def _print(console: Console, verdict: Verdict) -> None:
     elif verdict.not_compared is not None:
         console.print("[yellow]The projections were not compared[/yellow]:", end=" ")
         console.print(verdict.not_compared, markup=False)
+    is_proved = verdict.events_whole and verdict.since is None
     for checked in verdict.seals:
-        _print_seal(console, checked, f"up to event {checked.seal.position} it is what it was then")
+        event = f"event {checked.seal.position}"
+        proved = f"up to {event} it is what it was then"
+        _print_seal(console, checked, proved if is_proved else f"{event} has the hash that was sealed")
     if verdict.since is not None:
         at = verdict.since.seal.position
         _print_seal(console, verdict.since, f"up to event {at} nothing was looked at again")
