@@ -307,6 +307,7 @@ def test_an_end_in_the_middle_and_one_that_does_not_fit(lines: list[bytes], targ
         ({"columns": ["position"]}, "other columns"),
         ({"first_position": "1"}, "header of .* is damaged"),
         ({"redacted": None}, "header of .* is damaged"),
+        ({"last_position": 9_999}, "other events than its beginning says"),
     ],
 )
 def test_a_file_that_is_none_of_ours(
@@ -364,6 +365,16 @@ def test_what_another_release_wrote_is_refused(lines: list[bytes], target: Datab
         with pytest.raises(EventUnreadable, match="position 20 "):
             import_log(target, stream_of(rewritten(lines, 20, **changes)))
     assert is_untouched(target)
+
+
+@pytest.mark.parametrize(
+    "time", ["zzzz", "", "2027-01-20", "2027-01-20T09:30:00Z", "2027-13-20T09:30:00.000000Z"]
+)
+def test_good_hashes_do_not_make_a_time(lines: list[bytes], target: Database, time: str) -> None:
+    """It would be the earliest time of every event to come."""
+    last = len(lines) - 2
+    changed = stream_of(rewritten(lines, last, recorded_at=time))
+    refused(target, changed, ExportUnreadable, f"position {last} .* its time is none")
 
 
 def test_good_hashes_do_not_make_a_log(lines: list[bytes], target: Database) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,6 +35,7 @@ from amie_engine.log.events import Event
 from amie_engine.log.failures import about_values
 from amie_engine.log.migrate import migrate_within
 from amie_engine.log.schema import VERSION_TABLE, metadata
+from amie_engine.log.store import format_time
 from amie_engine.log.whole import EVENT_COLUMNS, STORED_COLUMNS, read_head, read_stream
 
 __all__ = ["Imported", "import_log"]
@@ -180,6 +182,8 @@ class _Import:
         stream, version = row[_STREAM], row[_VERSION]
         if row[0] != self._position + 1:
             return f"its position is {row[0]}"
+        if not _is_time(row[_RECORDED_AT]):
+            return "its time is none"
         if row[_RECORDED_AT] < self._recorded_at:
             return "its time is before that of the event before it"
         if version != self._newest_version(stream) + 1:
@@ -232,4 +236,14 @@ class _Import:
             )
         if end != End(self._position, self._position or None, self._hash or None):
             raise ExportUnreadable(f"{self._name} is damaged: it has other events than its end says.")
+        if source.header.last_position != self._position:
+            raise ExportUnreadable(f"{self._name} is damaged: it has other events than its beginning says.")
         return end
+
+
+def _is_time(text: str) -> bool:
+    """Whether a text is a time as the log keeps it."""
+    try:
+        return format_time(datetime.fromisoformat(text)) == text
+    except (ValueError, OverflowError):
+        return False

@@ -89,7 +89,11 @@ class ParquetReader:
         metadata = self._file.metadata.metadata or {}
         self.header = Header.read(_json(metadata.get(FORMAT.encode())), name)
         self._end = End.read(_json(metadata.get(END.encode())))
-        if self._file.schema_arrow.names != list(STORED_COLUMNS):
+        try:
+            names = self._file.schema_arrow.names
+        except (UnicodeDecodeError, self._arrow.ArrowException) as error:
+            raise self._damaged() from error
+        if names != list(STORED_COLUMNS):
             raise self._damaged()
 
     def end(self) -> End | None:
