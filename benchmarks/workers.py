@@ -3,7 +3,8 @@
     python benchmarks/workers.py --folder /somewhere/on/a/real/disk
 
 Each run works off the same requests in a fresh log, on SQLite and on a PostgreSQL server of the benchmark's
-own; runs with one worker and with two take turns, and their medians are compared.
+own, in threads of one process and in processes; runs with one worker and with two take turns, and their
+medians are compared.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
@@ -45,33 +47,41 @@ def site() -> Site:
     return made
 
 
-def seconds_for(url: str, requests: int, workers: int) -> float:
-    """Return how long it takes to work off some requests."""
+def seconds_for(url: str, requests: int, workers: int, in_what: Callable[[int], Executor]) -> float:
+    """Return how long it takes to work off some requests, in threads or in processes."""
     with Engine(url, site=SITE, order=()) as engine:
         engine.receive_all([request(number) for number in range(1, requests + 1)])
-
-    def run(_: int) -> None:
-        with Engine(url, site=SITE, order=()) as engine:
-            worker = Worker(engine, site())
-            while engine.work.open():
-                worker.work_once()
-
-    began = perf_counter()
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(run, range(workers)))
-    return perf_counter() - began
+    with in_what(workers) as pool:
+        list(pool.map(_be_there, range(workers)))  # starting them is not measured
+        began = perf_counter()
+        list(pool.map(_work_off, [url] * workers))
+        return perf_counter() - began
 
 
-def compare(name: str, new_log: Callable[[], str], requests: int) -> None:
+def _be_there(_: int) -> None:
+    sleep(0.1)
+
+
+def _work_off(url: str) -> None:
+    with Engine(url, site=SITE, order=()) as engine:
+        worker = Worker(engine, site())
+        while engine.work.open():
+            worker.work_once()
+
+
+def compare(name: str, new_log: Callable[[], str], requests: int, in_what: Callable[[int], Executor]) -> None:
     """Print the medians with one worker and with two."""
     times: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(RUNS):
         for workers, measured in times.items():
-            measured.append(seconds_for(new_log(), requests, workers))
+            measured.append(seconds_for(new_log(), requests, workers, in_what))
     one, two = median(times[1]), median(times[2])
-    print(
-        f"{name:12} one worker {requests / one:6.1f}/s   two {requests / two:6.1f}/s   {one / two:5.2f} times"
-    )
+    rates = f"one worker {requests / one:6.1f}/s   two {requests / two:6.1f}/s"
+    print(f"{name:24} {rates}   {one / two:5.2f} times")
+
+
+def _processes(workers: int) -> Executor:
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
 def main() -> None:
@@ -83,7 +93,13 @@ def main() -> None:
     numbers = count(1)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        compare("SQLite", lambda: f"sqlite:///{folder / f'{next(numbers)}.db'}", arguments.requests)
+        kinds: dict[str, Callable[[int], Executor]] = {"threads": ThreadPoolExecutor, "processes": _processes}
+
+        def new_file() -> str:
+            return f"sqlite:///{folder / f'{next(numbers)}.db'}"
+
+        for kind, in_what in kinds.items():
+            compare(f"SQLite, {kind}", new_file, arguments.requests, in_what)
         server = get_server(folder / "postgresql", cleanup_mode="delete")
         address = str(server.get_uri())
 
@@ -97,7 +113,8 @@ def main() -> None:
             database.close()
             return url
 
-        compare("PostgreSQL", new_schema, arguments.requests)
+        for kind, in_what in kinds.items():
+            compare(f"PostgreSQL, {kind}", new_schema, arguments.requests, in_what)
         server.cleanup()
 
 

@@ -159,7 +159,8 @@ def read_seal(file: Path, *, public_key: Path | None = None) -> Seal:
     if known not in (None, content["public_key"]):
         raise SealSignatureWrong(
             f"The seal in {file} was signed with another key than that of {public_key}.",
-            hint="Whoever made it had no access to your key: don't rely on it.",
+            hint="Most likely that is the wrong .pub: give the one of the key that made the seal. If it is"
+            " the right one, somebody else made the seal: don't rely on it.",
         )
     del signed["format"], signed["version"]
     return Seal(**signed, signature=signature, key_known=known is not None)
