@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from amie_engine.audit import check_projections, rebuild
+from amie_engine.audit import check_projections, rebuild, verify
 from amie_engine.engine import Engine, shadow
 from amie_engine.errors import LogDamaged
 from amie_engine.log.database import Database
@@ -181,3 +181,20 @@ def test_a_file_that_may_not_be_written_can_be_checked(busy: Engine, file: Path)
     database = Database(f"sqlite:///file:{file}?mode=ro&uri=true")
     assert check_projections(database).differing == {}
     database.close()
+
+
+@pytest.mark.parametrize("table", [table.name for table in PROJECTIONS])
+def test_a_text_that_is_none_is_found_and_put_right(busy: Engine, bare: Bare, table: str) -> None:
+    """A damaged file, or a hand: no reader could read such a row."""
+    good = projection_rows(busy.database)
+    columns = next(each for each in PROJECTIONS if each.name == table).columns
+    text = next(c.name for c in columns if not c.primary_key and c.name not in ("hub", "site"))
+    bare().execute(
+        f"UPDATE {table} SET {text} = CAST(x'fffe' AS TEXT) WHERE rowid = (SELECT min(rowid) FROM {table})"
+    )
+    result = check_projections(busy.database)
+    assert result.differing == {table: 1}
+    verdict = verify(busy.database)
+    assert (verdict.events_whole, verdict.projections_agree) == (True, False)
+    assert rebuild(busy.database).changed == {table: 1}
+    assert projection_rows(busy.database) == good

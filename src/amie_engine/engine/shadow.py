@@ -92,7 +92,7 @@ def shadow_of(database: Database) -> Iterator[Shadow]:
         TemporaryTablesRefused: The database allows no temporary tables.
         DatabaseUnavailable: It can't be used.
     """
-    with database.session() as session:
+    with database.session() as session, session.reading_anything():
         with session.prepare() as cursor:
             there = cursor.one(_SCHEMA)[0] if cursor.is_postgresql else "main"
             try:

@@ -344,6 +344,24 @@ class Session:
         tables; it waits for nobody, and nobody for it."""
         return self.database.transaction_on(self._driver, writing=False, commits=True)
 
+    @contextmanager
+    def reading_anything(self) -> Iterator[None]:
+        """A block in which a text that is none, in a SQLite file that was damaged or changed by hand, is read
+        with its odd bytes spelt out: else nothing beside it could be read."""
+        if not self.database.is_sqlite:
+            yield
+            return
+        before = self._driver.text_factory
+        self._driver.text_factory = _spelt_out
+        try:
+            yield
+        finally:
+            self._driver.text_factory = before
+
     def write(self) -> AbstractContextManager[Cursor]:
         """A transaction that may write anything, as `Database.write`."""
         return self.database.transaction_on(self._driver, writing=True, commits=True)
+
+
+def _spelt_out(text: bytes) -> str:
+    return text.decode("utf-8", "backslashreplace")
