@@ -75,7 +75,7 @@ def test_an_option_that_the_driver_lacks_is_unavailable() -> None:
 
 def test_a_url_of_postgresql_means_the_driver_that_we_depend_on() -> None:
     for url in ("postgresql://h/d", "postgres://h/d", "postgresql+psycopg://h/d"):
-        assert Database(url).url == "postgresql+psycopg://h/d"
+        assert Database(url).url == "postgresql://h/d"
 
 
 def test_a_path_may_have_any_character(tmp_path: Path) -> None:

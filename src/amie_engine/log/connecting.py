@@ -17,6 +17,8 @@ SQLITE_TIMEOUT = 30.0
 
 _HIDDEN = "***"
 
+_DRIVER = "postgresql+psycopg"
+
 
 def engine_for_url(url: str) -> Engine:
     """Return an engine of the log's own.
@@ -27,7 +29,7 @@ def engine_for_url(url: str) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
+            parsed = parsed.set(drivername=_DRIVER)
         _check_backend(parsed.get_backend_name())
         engine = create_engine(parsed, hide_parameters=True, **_options(parsed))
     except (NoSuchModuleError, ModuleNotFoundError) as error:
@@ -38,7 +40,7 @@ def engine_for_url(url: str) -> Engine:
     except (ArgumentError, ValueError, TypeError):
         raise DatabaseUnavailable(
             "The database's URL can't be read.",
-            hint="Give one such as sqlite:///amie.db or postgresql+psycopg://user@host/name.",
+            hint="Give one such as sqlite:///amie.db or postgresql://user@host/name.",
         ) from None
     _check_synchronous(engine.dialect)
     if engine.dialect.name == "sqlite":
@@ -62,13 +64,16 @@ def engine_beside(engine: Engine) -> Engine:
 
 
 def shown_url(url: URL) -> str:
-    """Return a URL for people to read: without its password, wherever that stands.
+    """Return a URL for people to read, as they give it: without the driver, where that is the one that is
+    taken anyway, and without its password, wherever that stands.
 
     In the place of the database, PostgreSQL's library takes a whole list of options, or another URL.
     """
     secret = [name for name, value in url.query.items() if _may_have_password(name, value)]
     if url.get_backend_name() == "postgresql" and any(sign in (url.database or "") for sign in ("=", "://")):
         url = url.set(database=_HIDDEN)
+    if url.drivername == _DRIVER:
+        url = url.set(drivername="postgresql")
     return url.difference_update_query(secret).render_as_string(hide_password=True)
 
 
@@ -82,7 +87,7 @@ def _check_backend(name: str) -> None:
     if name not in ("sqlite", "postgresql"):
         raise DatabaseUnavailable(
             f"The log can't live in a {name} database.",
-            hint="Use SQLite (sqlite:///amie.db) or PostgreSQL (postgresql+psycopg://...).",
+            hint="Use SQLite (sqlite:///amie.db) or PostgreSQL (postgresql://...).",
         )
 
 
@@ -90,7 +95,7 @@ def _check_synchronous(dialect: Dialect) -> None:
     if dialect.is_async:
         raise DatabaseUnavailable(
             f"The log can't use the asynchronous driver {dialect.driver}.",
-            hint="Use sqlite:/// or postgresql+psycopg:// for the log; another engine may use the other.",
+            hint="Use sqlite:/// or postgresql:// for the log; another engine may use the other.",
         )
 
 
