@@ -43,7 +43,18 @@ class Commands:
         work: Mapping[str, Any] | None = None,
     ) -> Handle:
         """Put a reply into the outbox."""
-        state = unit.require(trans_rec_id)
+        return self.reply_in(unit, unit.require(trans_rec_id), packet, actor=actor, work=work)
+
+    def reply_in(
+        self,
+        unit: UnitOfWork,
+        state: TransactionState,
+        packet: Packet,
+        *,
+        actor: str,
+        work: Mapping[str, Any] | None = None,
+    ) -> Handle:
+        """Put a reply into the outbox, in a transaction whose state is known."""
         event = decide_reply(state, packet, actor=actor, work=work)
         answer_repeats(unit, unit.append(state, [event]), self.now())
         return Handle(state.stream, state.trans_rec_id, event.facts["answers"], event.packet_type)

@@ -25,7 +25,7 @@ __all__ = [
     "Lease",
     "Leases",
     "check_lease",
-    "drop_lease",
+    "end_lease",
     "has_ended",
     "renew_lease",
     "this_process",
@@ -199,9 +199,14 @@ def renew_lease(cursor: Cursor, lease: Lease, now: datetime) -> None:
         raise _lost(lease)
 
 
-def drop_lease(unit: UnitOfWork, lease: Lease) -> None:
-    """End a lease, in the unit of work that puts on record what was done under it."""
-    unit.cursor.run(_DROP, _key(lease))
+def end_lease(unit: UnitOfWork, lease: Lease) -> None:
+    """End a lease, in the unit of work that puts on record what was done under it.
+
+    Raises:
+        LeaseLost: Somebody else has it by now, or had it and has done the work.
+    """
+    if unit.cursor.run(_DROP, _key(lease)) == 0:
+        raise _lost(lease)
 
 
 def this_process() -> str:

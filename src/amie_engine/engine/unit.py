@@ -82,6 +82,7 @@ class View:
         self.reader = reader
         self.cursor = reader.cursor
         self._key = {"hub": reader.hub, "site": reader.site}
+        self._same_record: dict[tuple[str, str], list[str]] = {}
         self.directory = Directory(reader.cursor, reader.hub, reader.site)
 
     def find(self, trans_rec_id: str) -> str | None:
@@ -126,8 +127,12 @@ class View:
         return [self.state(stream) for stream in self._streams_with(record_id, but)]
 
     def _streams_with(self, record_id: str, but: str) -> list[str]:
-        rows = self.cursor.all(_BY_RECORD_ID, self._key | {"record_id": record_id, "but": but})
-        return [row[0] for row in rows]
+        """They are asked for several times, and what is read in one transaction stays as it is."""
+        found = self._same_record.get((record_id, but))
+        if found is None:
+            rows = self.cursor.all(_BY_RECORD_ID, self._key | {"record_id": record_id, "but": but})
+            found = self._same_record[record_id, but] = [row[0] for row in rows]
+        return found
 
     def sent_by(self, state: TransactionState) -> dict[str, Mapping[str, Any]]:
         """Return the bodies of what the outbox of a transaction has sent and no listing has shown, by what
@@ -175,7 +180,6 @@ class UnitOfWork(View):
     def __init__(self, writer: LogWriter) -> None:
         super().__init__(writer)
         self._writer = writer
-        self._same_record: dict[tuple[str, str], list[str]] = {}
 
     def append(self, state: TransactionState, events: Sequence[NewEvent]) -> TransactionState:
         """Append events to a transaction, project them, and return the state after them.
@@ -185,18 +189,11 @@ class UnitOfWork(View):
         """
         appended = self._writer.append(state.stream, state.version, [_storable(event) for event in events])
         if any(but != state.stream for _, but in self._same_record):
-            self._same_record.clear()
+            self._same_record.clear()  # another transaction than theirs has changed
         for event in appended:
             before, state = state, evolve(state, event)
             project(self.cursor, before, state, event)
         return state
-
-    def _streams_with(self, record_id: str, but: str) -> list[str]:
-        """Asked before and after the same append: only another transaction's can change the answer."""
-        found = self._same_record.get((record_id, but))
-        if found is None:
-            found = self._same_record[record_id, but] = super()._streams_with(record_id, but)
-        return found
 
     @contextmanager
     def undoable(self) -> Iterator[None]:

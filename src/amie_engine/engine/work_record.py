@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from amie_engine.engine.leases import Lease, check_lease, drop_lease, has_ended, renew_lease
+from amie_engine.engine.leases import Lease, check_lease, end_lease, has_ended, renew_lease
 from amie_engine.engine.state import Question, TransactionState, WorkItem
 from amie_engine.engine.unit import UnitOfWork, in_unit, storable
 from amie_engine.engine.views import Handle
@@ -112,7 +112,7 @@ class WorkRecord:
             event = _event(EventType.WORK_FAILED, state, item, facts, actor=str(lease.taken_over_from))
             unit.append(state, [event])
             if parked:
-                drop_lease(unit, lease)
+                end_lease(unit, lease)
             return parked
 
         parked = in_unit(self._engine.log, note)
@@ -128,10 +128,9 @@ class WorkRecord:
         """
 
         def reply(unit: UnitOfWork) -> Handle:
-            check_lease(unit, lease)
-            handle = self._engine.commands.reply(unit, lease.stream, packet, actor=actor, work=work)
-            drop_lease(unit, lease)
-            return handle
+            end_lease(unit, lease)
+            state = unit.state(lease.stream)
+            return self._engine.commands.reply_in(unit, state, packet, actor=actor, work=work)
 
         handle = in_unit(self._engine.log, reply)
         has_ended(lease)
@@ -155,12 +154,11 @@ class WorkRecord:
         actor: str,
     ) -> None:
         def note(unit: UnitOfWork) -> None:
-            check_lease(unit, lease)
+            end_lease(unit, lease)
             state = unit.state(lease.stream)
             item = state.item(lease.packet_rec_id)
             if item is not None and item.status != "done":
                 unit.append(state, [_event(event_type, state, item, facts, document, actor=actor)])
-            drop_lease(unit, lease)
 
         in_unit(self._engine.log, note)
         has_ended(lease)
