@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -31,8 +32,8 @@ RPC = "request_project_create"
 Handler = Callable[[Any, Work], Any]
 
 
-class Crash(BaseException):
-    """The process is gone: nothing in it can do anything about it."""
+class Crash(KeyboardInterrupt):
+    """The process ends here, and has nothing to say of it."""
 
 
 @pytest.fixture
@@ -460,6 +461,16 @@ class TestLeases:
         entry = engine.history("5001").entries[-1]
         assert (entry.event, entry.facts["error"], entry.facts["attempt"]) == ("work_failed", "abandoned", 2)
         assert the_work(engine).status == "parked"
+
+    @pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, BaseException])
+    def test_whatever_a_handler_raises_it_has_failed_and_the_others_go_on(
+        self, engine: Engine, error: type[BaseException]
+    ) -> None:
+        def cancelled(packet: Any, work: Work) -> Any:
+            raise error
+
+        assert worker(engine, cancelled).work_once()[Worked.FAILED] == 1
+        assert the_work(engine).reason == error.__name__
 
     def test_a_handler_that_ends_the_process_has_failed(self, engine: Engine) -> None:
         """A daemon that is restarted would else be ended again at once, and again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -13,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amie_engine import Runner, Work
+from amie_engine import Retries, Runner, Site, Work
 from amie_engine.engine import OutcomeKind
 from amie_engine.errors import SettingsError
 from amie_engine.site import Round
 from amie_engine.site.pace import Pace
-from tests.site.site_world import NO_KEY, FlakyService, World, database_in, handling, tiny_site
+from amie_engine.testing import Clock
+from tests.site.site_world import NAME, NO_KEY, FlakyService, World, database_in, handling, tiny_site
 
 RPC, TWO = "request_project_create", "request_project_reactivate"
 
@@ -181,6 +183,31 @@ class TestThreads:
         runner.run(stop, on_round=on_round)
         assert slow_is_at_work.is_set()
         assert {one.state for one in world.sandbox.transactions()} == {"failed"}
+
+    def test_a_handler_that_ends_its_thread_leaves_the_daemon_at_work(
+        self, world: World, tmp_path: Any
+    ) -> None:
+        world.database = database_in(tmp_path)
+        world.clock = Clock(world.clock.now, tick=timedelta(milliseconds=50))
+        world.restart()
+        stop = threading.Event()
+        tried: list[int] = []
+        soon = timedelta(microseconds=1)
+        site = Site(NAME, retries=Retries(first=soon, longest=soon))
+
+        @site.handles(RPC)
+        def leave(packet: Any, work: Work) -> Any:
+            tried.append(work.attempt)
+            return sys.exit("enough") if work.attempt < 3 else work.fail("no")
+
+        def on_round(done: Round) -> None:
+            if world.sandbox.idle:
+                stop.set()
+
+        world.client.start_scenario(RPC)
+        runner = Runner(world.engine, world.client, site, interval=0.01, longest_interval=0.05)
+        runner.run(stop, on_round=on_round)
+        assert tried == [1, 2, 3]
 
     def test_a_runner_has_a_worker(self, world: World) -> None:
         with pytest.raises(SettingsError):

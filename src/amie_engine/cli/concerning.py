@@ -15,7 +15,6 @@ from amie_engine.cli.moments import FIRST_OF_DAY, LAST_OF_DAY, read_moment
 from amie_engine.cli.opening import open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
 from amie_engine.cli.output import print_json
-from amie_engine.cli.settings import load_settings
 from amie_engine.engine import Engine
 from amie_engine.errors import SettingsError
 
@@ -92,8 +91,7 @@ def audit(
     last = read_moment(until, "--until", LAST_OF_DAY) if until is not None else None
     if first is not None and last is not None and last < first:
         raise SettingsError("--until is before --since.", hint="Give the earlier one as --since.")
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
         if erasures:
             _list_erasures(engine, first, last, as_json=as_json)
             return
@@ -180,8 +178,7 @@ def erase(
         amie-engine erase --person u1009 --by privacy-office --reason "request 17" --dry-run
         amie-engine erase --person u1009 --by privacy-office --reason "request 17" --yes
     """
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
         found = engine.erase(
             person=person,
             actor=by,

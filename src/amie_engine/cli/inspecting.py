@@ -10,10 +10,9 @@ import typer
 from rich.console import Console
 
 from amie_engine.audit import Redaction
-from amie_engine.cli.opening import open_log
+from amie_engine.cli.opening import find_transaction, open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog, Transaction
 from amie_engine.cli.output import one_line, print_json
-from amie_engine.cli.settings import load_settings
 from amie_engine.cli.tables import print_quarantine, print_story, print_transactions
 from amie_engine.engine import Due, Engine, QuarantinedItem
 from amie_engine.engine.views import as_json as json_values
@@ -22,7 +21,6 @@ from amie_engine.log.events import EventType
 
 __all__ = ["quarantine", "show", "transactions"]
 
-_SHORTEST_STREAM = 6
 _TELLS_MORE = (EventType.WORK_FAILED, EventType.PACKET_REJECTED)
 
 
@@ -44,8 +42,7 @@ def transactions(
 
         amie-engine transactions --open
     """
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
         found = engine.transactions(open_only=only_open)
         if as_json:
             print_json(found)
@@ -92,9 +89,8 @@ def show(
             "--redact is of the packets in full.",
             hint="Add --documents; without it, a story holds nothing that is personal.",
         )
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
-        name = _resolve(engine, transaction)
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
+        name = find_transaction(engine, transaction)
         story = engine.history(name, documents=documents)
         if redact:
             story = Redaction(engine.log.log_id).story(story)
@@ -139,8 +135,7 @@ def quarantine(
     """
     if item is None and release:
         raise SettingsError("--release needs the ID of what to release.")
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
         if item is None:
             found = engine.quarantine(released=released)
             if as_json:
@@ -151,17 +146,6 @@ def quarantine(
             _release(engine, item, as_json=as_json)
         else:
             _print_bytes(engine.quarantined(item), as_json=as_json)
-
-
-def _resolve(engine: Engine, name: str) -> str:
-    """The name of a transaction for the engine: the beginning of an id in the log will do, as the list of
-    transactions shows it."""
-    beginning = name.strip("()")
-    there = engine.transactions()
-    if len(beginning) < _SHORTEST_STREAM or any(other.trans_rec_id == name for other in there):
-        return name
-    found = [other.stream for other in there if other.stream.startswith(beginning)]
-    return found[0] if len(found) == 1 else name
 
 
 def _whose_turn(due: Due) -> str:

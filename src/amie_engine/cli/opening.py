@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from amie_engine.cli.settings import Settings
+from amie_engine.cli.settings import Settings, load_settings
 from amie_engine.client import DEFAULT_URL, AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseSchemaMissing, DatabaseUnavailable, SettingsError
@@ -14,7 +15,7 @@ from amie_engine.log.database import Database, Statement
 from amie_engine.log.files import file_of
 from amie_engine.log.migrate import check_schema
 
-__all__ = ["open_client", "open_engine", "open_log", "open_whole_log"]
+__all__ = ["find_transaction", "open_client", "open_engine", "open_log", "open_whole_log"]
 
 _SITES = Statement(
     "SELECT DISTINCT hub, site FROM amie_transactions UNION SELECT hub, site FROM amie_quarantine"
@@ -23,6 +24,8 @@ _SITES = Statement(
 
 
 _MAKES_IT = "Give its URL with --database, such as sqlite:///amie.db; `amie-engine run` makes it."
+
+_SHORTEST_STREAM = 6
 
 _TIMEOUT = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next piece of an answer: a supervisor that asks the daemon to
@@ -47,18 +50,22 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
 
 
 @contextmanager
-def open_log(settings: Settings, *, hub: str | None = None, site: str | None = None) -> Iterator[Engine]:
+def open_log(
+    *, database: str | None, site: str | None, hub: str | None, config: Path | None
+) -> Iterator[Engine]:
     """Open a log to look into. Hub and site need not be named where they are the only ones in it.
 
     Args:
-        settings: The settings.
-        hub: The hub that the command line names.
-        site: The site that it names.
+        database: Its URL, if the command line names it.
+        site: The site, likewise.
+        hub: The hub, likewise.
+        config: The file with the settings, likewise.
 
     Raises:
         SettingsError: The log has several sites or hubs that the settings could mean, or not the one named.
         LogError: There is no such log, or the database can't be used. Nothing was made in it.
     """
+    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
     with open_whole_log(settings):
         pass
     its_hub, its_site = _choose(settings, hub, site)
@@ -88,6 +95,22 @@ def open_whole_log(settings: Settings, *, hint: str | None = None) -> Iterator[D
         yield database
     finally:
         database.close()
+
+
+def find_transaction(engine: Engine, name: str) -> str:
+    """Return the name of a transaction for the engine: the beginning of an id in the log will do, as the list
+    of transactions shows it.
+
+    Args:
+        engine: The engine.
+        name: What the command line names: a record id, or an id in the log, in parentheses perhaps.
+    """
+    beginning = name.strip("()")
+    there = engine.transactions()
+    if len(beginning) < _SHORTEST_STREAM or any(other.trans_rec_id == name for other in there):
+        return name
+    found = [other.stream for other in there if other.stream.startswith(beginning)]
+    return found[0] if len(found) == 1 else name
 
 
 def open_client(settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> AMIEClient:

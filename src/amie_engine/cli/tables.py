@@ -19,6 +19,7 @@ from amie_engine.protocol import TRANSACTION_TYPES, State
 __all__ = [
     "WHO_STYLES",
     "age",
+    "deadline_text",
     "print_quarantine",
     "print_story",
     "print_transactions",
@@ -94,7 +95,7 @@ def transactions_table(transactions: Sequence[TransactionSummary], now: datetime
             state_text(transaction.state),
             _turn(transaction),
             age(transaction.opened_at, now),
-            _deadline(transaction, now),
+            deadline_text(transaction.deadline, now),
         ]
         table.add_row(*row)
     return table
@@ -111,12 +112,13 @@ def _turn(transaction: TransactionSummary) -> str:
     return "site (sending)" if transaction.turn == "site" and transaction.sending else transaction.turn
 
 
-def _deadline(transaction: TransactionSummary, now: datetime) -> Text:
-    if transaction.deadline is None:
+def deadline_text(deadline: datetime | None, now: datetime) -> Text:
+    """Return how far ahead a deadline is, or that it has passed."""
+    if deadline is None:
         return Text("")
-    if transaction.deadline < now:
-        return Text(f"overdue {age(transaction.deadline, now)}", style="bold red")
-    return Text(age(transaction.deadline, now))
+    if deadline < now:
+        return Text(f"overdue {age(deadline, now)}", style="bold red")
+    return Text(age(deadline, now))
 
 
 def _note(transaction: TransactionSummary) -> str:

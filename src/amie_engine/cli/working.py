@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
@@ -12,11 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from amie_engine.cli.opening import open_log
+from amie_engine.cli.opening import find_transaction, open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog, Transaction
 from amie_engine.cli.output import one_line, print_json, shown
-from amie_engine.cli.settings import load_settings
-from amie_engine.cli.tables import age
+from amie_engine.cli.tables import age, deadline_text
 from amie_engine.engine.work import AskedQuestion, WorkRow
 
 __all__ = ["answer", "confirm_deadline", "fail", "let_pass", "retry", "work"]
@@ -52,8 +52,7 @@ def work(
 
         amie-engine work
     """
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
         rows = engine.work.open()
         if as_json:
             print_json(rows)
@@ -95,11 +94,11 @@ def answer(
         amie-engine answer 87100001
         amie-engine answer 87100001 yes --actor "head of operations"
     """
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
-        asked = engine.work.asked(transaction, question=question)
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
+        name = find_transaction(engine, transaction)
+        asked = engine.work.asked(name, question=question)
         if text is not None:
-            engine.work.answer(transaction, text, question=asked.name, actor=actor or getpass.getuser())
+            engine.work.answer(name, text, question=asked.name, actor=_who(actor))
     if text is None:
         _print_question(asked, as_json=as_json)
     else:
@@ -124,9 +123,8 @@ def retry(
 
         amie-engine retry 87100001 --reason "the storage is up again"
     """
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
-        engine.work.retry(transaction, actor=actor or getpass.getuser(), reason=reason)
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
+        engine.work.retry(find_transaction(engine, transaction), actor=_who(actor), reason=reason)
     _tell(f"The handler of transaction {transaction} is called again.", as_json=as_json)
 
 
@@ -146,9 +144,8 @@ def let_pass(
 
         amie-engine let-pass 87100002 --reason "the other one waits for an approval"
     """
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
-        engine.work.let_pass(transaction, actor=actor or getpass.getuser(), reason=reason)
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
+        engine.work.let_pass(find_transaction(engine, transaction), actor=_who(actor), reason=reason)
     _tell(f"Transaction {transaction} waits for no other any more.", as_json=as_json)
 
 
@@ -170,9 +167,8 @@ def fail(
 
         amie-engine fail 87100001 --reason "the grant was withdrawn"
     """
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
-        engine.fail(transaction, reason, actor=actor or getpass.getuser())
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
+        engine.fail(find_transaction(engine, transaction), reason, actor=_who(actor))
     _tell(f"Transaction {transaction} is to be set failed: `amie-engine run` sends it.", as_json=as_json)
 
 
@@ -191,10 +187,19 @@ def confirm_deadline(
 
         amie-engine confirm-deadline 87100001
     """
-    settings = load_settings({"database": database, "site": site, "hub": hub}, file=config)
-    with open_log(settings, hub=hub, site=site) as engine:
-        engine.confirm_deadline(transaction, actor=actor or getpass.getuser())
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
+        engine.confirm_deadline(find_transaction(engine, transaction), actor=_who(actor))
     _tell(f"Transaction {transaction} is taken for failed.", as_json=as_json)
+
+
+def _who(actor: str | None) -> str:
+    """Who does it: the user, where nobody is named. In a container the user may have no name."""
+    if actor:
+        return actor
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _table(rows: Sequence[WorkRow], now: datetime) -> Table:
@@ -212,7 +217,7 @@ def _table(rows: Sequence[WorkRow], now: datetime) -> Table:
             Text(row.status, style=_STYLES.get(row.status, "")),
             shown(_waits_for(row, now)),
             age(row.opened_at, now),
-            _deadline(row.deadline, now),
+            deadline_text(row.deadline, now),
         )
     return table
 
@@ -228,14 +233,6 @@ def _waits_for(row: WorkRow, now: datetime) -> str:
     until = f"{age(row.not_before, now)}: " if row.not_before is not None and row.not_before > now else ""
     attempts = f" (attempt {row.attempts})" if row.attempts else ""
     return f"{until}{one_line(row.reason or '')}{attempts}" if row.reason else ""
-
-
-def _deadline(deadline: datetime | None, now: datetime) -> Text:
-    if deadline is None:
-        return Text("")
-    if deadline < now:
-        return Text(f"overdue {age(deadline, now)}", style="bold red")
-    return Text(age(deadline, now))
 
 
 def _what_to_do(rows: Sequence[WorkRow]) -> list[str]:

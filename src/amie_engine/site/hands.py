@@ -82,7 +82,11 @@ class Hands:
     def _go_on(self) -> None:
         while not self._stop.is_set():
             looks = self._looks
-            result = self._work(self._stop)
+            try:
+                result = self._work(self._stop)
+            except SystemExit:  # a handler's; it is on record, and ends no daemon from within a thread
+                result = Round()
+                result.worked[Worked.FAILED] += 1
             with self._changed:
                 self._done.add(result)
             if any(result.worked[end] for end in _GOES_ON):

@@ -160,12 +160,13 @@ class Worker:
         except LeaseLost as error:
             logger.warning("%s: %s", _shown(row), error.message)
             return Worked.NOT_YET
+        except KeyboardInterrupt:
+            raise  # somebody wants to end it all; the handler has done nothing wrong
         except SystemExit as error:
-            self._failed(
-                lease, row, attempt, error, name
-            )  # else a restarted daemon would be ended again at once
+            # It passes, and is on record: else a restarted daemon would be ended again at once.
+            self._failed(lease, row, attempt, error, name)
             raise
-        except Exception as error:  # noqa: BLE001 # whatever a handler raises, the others go on
+        except BaseException as error:  # noqa: BLE001 # a cancelled task, say: whatever it is, the others go on
             return self._failed(lease, row, attempt, error, name)
 
     def _call(self, handler: Handler, row: WorkRow, assignment: Assignment) -> Worked:
