@@ -64,6 +64,8 @@ def test_the_file_is_the_one_that_is_named(folder: Path) -> None:
         ("site = \n", "are no TOML"),
         ("interval = true\n", "must be a number of seconds"),
         ("longest_interval = 0\n", "more than 0 seconds"),
+        ("deadline_warning = -1\n", "from 0 to 365 days"),
+        ('deadline_warning = "soon"\n', "a number of days"),
         ("workers = true\n", "whole number from 1 to 99"),
         ("workers = 0\n", "whole number from 1 to 99"),
         ("workers = 1.5\n", "whole number from 1 to 99"),
@@ -144,7 +146,7 @@ def test_the_key_is_in_no_repr(folder: Path) -> None:
 
 def test_every_setting_can_stand_in_a_file(folder: Path) -> None:
     values: dict[str, Any] = dict.fromkeys(SETTINGS, "text")
-    values |= {"interval": 7, "longest_interval": 70, "workers": 2}
+    values |= {"interval": 7, "longest_interval": 70, "workers": 2, "deadline_warning": 2}
     values |= {"acknowledge_inform": "never", "log_level": "ERROR"}
     del values["api_key_file"]
     text = "".join(f"{name} = {value!r}\n".replace("'", '"') for name, value in values.items())

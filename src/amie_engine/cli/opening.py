@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from amie_engine.cli.settings import Settings, load_settings
@@ -45,6 +46,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         site=settings.require("site", "--site"),
         hub=settings.hub,
         acknowledge_inform=settings.acknowledge_inform,
+        deadline_warning=timedelta(days=settings.deadline_warning),
     ) as engine:
         yield engine
 
@@ -69,7 +71,8 @@ def open_log(
     with open_whole_log(settings):
         pass
     its_hub, its_site = _choose(settings, hub, site)
-    with Engine(settings.database, site=its_site, hub=its_hub) as engine:
+    warning = timedelta(days=settings.deadline_warning)
+    with Engine(settings.database, site=its_site, hub=its_hub, deadline_warning=warning) as engine:
         yield engine
 
 

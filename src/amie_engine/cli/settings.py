@@ -7,11 +7,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from amie_engine.client import DEFAULT_URL
-from amie_engine.engine.core import ACKNOWLEDGE
+from amie_engine.engine.core import ACKNOWLEDGE, DEADLINE_WARNING
 from amie_engine.errors import SettingsError
 from amie_engine.site.runner import LONGEST_INTERVAL
 
@@ -55,6 +56,9 @@ class Settings:
     workers: int = _setting(1, "In how many threads `run` calls handlers.")
     acknowledge_inform: str = _setting(
         "when_lingering", f"Whether to answer an inform of the hub's: {', '.join(ACKNOWLEDGE)}."
+    )
+    deadline_warning: float = _setting(
+        DEADLINE_WARNING / timedelta(days=1), "How many days before a deadline passes it counts as near."
     )
     log_level: str = _setting("INFO", f"What `run` and `poll` log: {', '.join(_LOG_LEVELS)}.")
 
@@ -180,6 +184,8 @@ def _checked(values: dict[str, Any]) -> Settings:
     numbers: dict[str, Any] = {
         name: _seconds(name, values[name]) for name in ("interval", "longest_interval") if name in values
     }
+    if "deadline_warning" in values:
+        numbers["deadline_warning"] = _days("deadline_warning", values["deadline_warning"])
     if "workers" in values:
         numbers["workers"] = _workers(values["workers"])
     for name, value in values.items():
@@ -194,15 +200,26 @@ def _checked(values: dict[str, Any]) -> Settings:
 
 
 def _seconds(name: str, value: Any) -> float:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        seconds = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise SettingsError(f"The setting {name} must be a number of seconds.") from None
+    seconds = _number(name, value, "seconds")
     if not 0 < seconds < 86_400:
         raise SettingsError(f"The setting {name} must be more than 0 seconds and less than a day.")
     return seconds
+
+
+def _days(name: str, value: Any) -> float:
+    days = _number(name, value, "days")
+    if not 0 <= days <= 365:
+        raise SettingsError(f"The setting {name} must be from 0 to 365 days.")
+    return days
+
+
+def _number(name: str, value: Any, unit: str) -> float:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise SettingsError(f"The setting {name} must be a number of {unit}.") from None
 
 
 def _workers(value: Any) -> int:

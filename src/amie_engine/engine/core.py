@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -37,11 +37,14 @@ from amie_engine.log.store import EventLog
 from amie_engine.packet.base import Packet
 from amie_engine.transaction import Transaction
 
-__all__ = ["ACKNOWLEDGE", "Engine"]
+__all__ = ["ACKNOWLEDGE", "DEADLINE_WARNING", "Engine"]
 
 T = TypeVar("T")
 
 ACKNOWLEDGE = ("never", "when_lingering", "always")
+
+DEADLINE_WARNING = timedelta(days=3)
+"""How long before a deadline passes it counts as near, unless a site says otherwise."""
 
 
 def _now() -> datetime:
@@ -67,6 +70,7 @@ class Engine:
         acknowledge_inform: Whether to answer an inform of the hub's: ``never``, ``when_lingering`` (once, if
             the service still lists it minutes after it was settled) or ``always``.
         order: In which order transactions are worked on; a site may leave rules out.
+        deadline_warning: How long before a deadline passes it counts as near.
         clock: Gives the time, with zone; for tests.
         new_id: Gives ids for the log's streams; for tests.
 
@@ -83,6 +87,7 @@ class Engine:
         hub: str = "access",
         acknowledge_inform: str = "when_lingering",
         order: Iterable[OrderRule] = ORDER_RULES,
+        deadline_warning: timedelta = DEADLINE_WARNING,
         clock: Callable[[], datetime] = _now,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
@@ -90,9 +95,12 @@ class Engine:
             raise SettingsError("The site's name must have 1 to 16 characters.")
         if acknowledge_inform not in ACKNOWLEDGE:
             raise SettingsError(f"acknowledge_inform must be one of {', '.join(ACKNOWLEDGE)}.")
+        if deadline_warning < timedelta():
+            raise SettingsError("deadline_warning can't be negative.")
         self.site = site
         self.hub = hub
         self.now = clock
+        self.deadline_warning = deadline_warning
         self._acknowledge = acknowledge_inform
         self._new_id = new_id
         self.database = Database(database)
