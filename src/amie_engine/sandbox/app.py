@@ -11,13 +11,14 @@ from amie_engine.sandbox.hub import Sandbox
 from amie_engine.sandbox.listing import PacketQuery
 
 try:
-    from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Security
+    from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, Security
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
     from fastapi.security import APIKeyHeader
     from pydantic import BaseModel, Field
     from starlette.exceptions import HTTPException as StarletteHTTPException
     from starlette.requests import ClientDisconnect
+    from starlette.types import ASGIApp, Receive, Scope, Send
 except ImportError as error:
     raise DependencyMissing(
         "The sandbox's service needs FastAPI and uvicorn, which are not installed.",
@@ -28,6 +29,13 @@ __all__ = ["BASE_PATH", "MAXIMUM_BODY", "create_app"]
 
 BASE_PATH = "/v0.10"
 """The path of the API's version, under which every call is."""
+
+_PACKETS = BASE_PATH + "/packets/{site}"
+_TRANSACTION = BASE_PATH + "/transactions/{site}/{trans_rec_id}"
+_TEST = BASE_PATH + "/test/{site}"
+
+_SANDBOX = "amie_engine.sandbox"
+"""Where a call carries the sandbox that it is for."""
 
 MAXIMUM_BODY = 1024 * 1024
 """Bytes that the body of a call may have; a longer one is answered with 413."""
@@ -91,7 +99,7 @@ async def _authenticated(
     site_name: Annotated[str | None, Security(_site_name)],
     api_key: Annotated[str | None, Security(_api_key)],
 ) -> Sandbox:
-    sandbox: Sandbox = request.app.state.sandbox
+    sandbox: Sandbox = request.scope[_SANDBOX]
     if not sandbox.knows(site_name, api_key):
         raise HTTPException(401, "The headers XA-SITE and XA-API-KEY do not name a site and its key.")
     if site != sandbox.site:
@@ -142,10 +150,43 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 
-_calls = APIRouter(prefix=BASE_PATH, responses={200: {"model": Answer}, **_FAILURES})
+
+async def _on_refusal(request: Request, error: SandboxRefusal) -> _Json:
+    return _Json({"message": error.message}, error.status)
 
 
-@_calls.get("/packets/{site}", tags=["packets"], summary="List packets")
+async def _on_http_error(request: Request, error: StarletteHTTPException) -> _Json:
+    return _Json({"message": str(error.detail)}, error.status_code, headers=dict(error.headers or {}))
+
+
+async def _on_invalid_call(request: Request, error: RequestValidationError) -> _Json:
+    problems = [f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors()]
+    return _Json({"message": f"The call is not valid: {'; '.join(problems)}."}, 422)
+
+
+async def _on_fault(request: Request, error: Exception) -> _Json:
+    return _Json({"message": "The sandbox failed: this is a fault of its own."}, 500)
+
+
+_app = FastAPI(
+    title="AMIE sandbox",
+    version="0.10",
+    description=_DESCRIPTION,
+    openapi_tags=_TAGS,
+    redoc_url=None,
+    redirect_slashes=False,
+    responses={200: {"model": Answer}, **_FAILURES},
+    exception_handlers={
+        SandboxRefusal: _on_refusal,
+        StarletteHTTPException: _on_http_error,
+        RequestValidationError: _on_invalid_call,
+        Exception: _on_fault,
+    },
+)
+"""One for all sandboxes: making it takes longer than a hundred calls. Each call tells whose it is."""
+
+
+@_app.get(_PACKETS, tags=["packets"], summary="List packets")
 async def list_packets(
     hub: _Hub,
     trans_rec_id: Annotated[
@@ -176,14 +217,14 @@ async def list_packets(
     return _answer(hub.list_packets(query))
 
 
-@_calls.get("/packets/{site}/{packet_rec_id}", tags=["packets"], summary="Get a packet")
+@_app.get(_PACKETS + "/{packet_rec_id}", tags=["packets"], summary="Get a packet")
 async def get_packet(hub: _Hub, packet_rec_id: _PacketId) -> _Json:
     """One packet, whatever its state."""
     return _answer(hub.packet(int(packet_rec_id)))
 
 
-@_calls.post(
-    "/packets/{site}",
+@_app.post(
+    _PACKETS,
     tags=["packets"],
     summary="Send a packet",
     openapi_extra=_takes(PacketBody.model_json_schema()),
@@ -194,8 +235,8 @@ async def send_packet(hub: _Hub, document: _Document) -> _Json:
     return _answer(hub.post(document), "Packet accepted")
 
 
-@_calls.post(
-    "/packets/{site}/{packet_rec_id}/reply",
+@_app.post(
+    _PACKETS + "/{packet_rec_id}/reply",
     tags=["packets"],
     summary="Reply to a packet",
     openapi_extra=_takes(PacketBody.model_json_schema()),
@@ -206,8 +247,8 @@ async def reply_to_packet(hub: _Hub, packet_rec_id: _PacketId, document: _Docume
     return _answer(hub.post(document, in_reply_to=int(packet_rec_id)), "Packet accepted")
 
 
-@_calls.put(
-    "/packets/{site}/{packet_rec_id}/client_state/{state}", tags=["packets"], summary="Set the client state"
+@_app.put(
+    _PACKETS + "/{packet_rec_id}/client_state/{state}", tags=["packets"], summary="Set the client state"
 )
 async def set_client_state(hub: _Hub, packet_rec_id: _PacketId, state: str) -> _Json:
     """Keep the site's own note on a packet."""
@@ -215,17 +256,15 @@ async def set_client_state(hub: _Hub, packet_rec_id: _PacketId, state: str) -> _
     return _answer(message="Client state set")
 
 
-@_calls.delete(
-    "/packets/{site}/{packet_rec_id}/client_state", tags=["packets"], summary="Clear the client state"
-)
+@_app.delete(_PACKETS + "/{packet_rec_id}/client_state", tags=["packets"], summary="Clear the client state")
 async def clear_client_state(hub: _Hub, packet_rec_id: _PacketId) -> _Json:
     """Drop the site's own note on a packet."""
     hub.set_client_state(int(packet_rec_id), None)
     return _answer(message="Client state cleared")
 
 
-@_calls.put(
-    "/packets/{site}/{packet_rec_id}/client_json",
+@_app.put(
+    _PACKETS + "/{packet_rec_id}/client_json",
     tags=["packets"],
     summary="Set the client JSON",
     openapi_extra=_takes({"description": "Any JSON document."}),
@@ -236,31 +275,27 @@ async def set_client_json(hub: _Hub, packet_rec_id: _PacketId, document: _Docume
     return _answer(message="Client JSON set")
 
 
-@_calls.delete(
-    "/packets/{site}/{packet_rec_id}/client_json", tags=["packets"], summary="Clear the client JSON"
-)
+@_app.delete(_PACKETS + "/{packet_rec_id}/client_json", tags=["packets"], summary="Clear the client JSON")
 async def clear_client_json(hub: _Hub, packet_rec_id: _PacketId) -> _Json:
     """Drop the site's JSON document on a packet."""
     hub.set_client_json(int(packet_rec_id), None)
     return _answer(message="Client JSON cleared")
 
 
-@_calls.get("/transactions/{site}/{trans_rec_id}/packets", tags=["transactions"], summary="Get a transaction")
+@_app.get(_TRANSACTION + "/packets", tags=["transactions"], summary="Get a transaction")
 async def get_transaction(hub: _Hub, trans_rec_id: _TransactionId) -> _Json:
     """A transaction with all its packets, whatever their state."""
     return _answer(hub.transaction(int(trans_rec_id)))
 
 
-@_calls.put(
-    "/transactions/{site}/{trans_rec_id}/state/failed", tags=["transactions"], summary="Fail a transaction"
-)
+@_app.put(_TRANSACTION + "/state/failed", tags=["transactions"], summary="Fail a transaction")
 async def fail_transaction(hub: _Hub, trans_rec_id: _TransactionId) -> _Json:
     """Fail a transaction that is in progress; one that has failed stays so."""
     hub.fail(int(trans_rec_id))
     return _answer(message="Transaction failed")
 
 
-@_calls.post("/test/{site}/scenarios", tags=["test"], summary="Start a test scenario")
+@_app.post(_TEST + "/scenarios", tags=["test"], summary="Start a test scenario")
 async def start_scenario(
     hub: _Hub,
     scenario: Annotated[
@@ -278,49 +313,20 @@ async def start_scenario(
     return _answer(message="Test scenario initiated")
 
 
-@_calls.post("/test/{site}/reset", tags=["test"], summary="Clear the test data")
+@_app.post(_TEST + "/reset", tags=["test"], summary="Clear the test data")
 async def reset(hub: _Hub) -> _Json:
     """Drop all of the site's transactions and scenarios, and what the hub learned from them."""
     hub.reset()
     return _answer(message=f"Reset site data for {hub.site}")
 
 
-async def _on_refusal(request: Request, error: SandboxRefusal) -> _Json:
-    return _Json({"message": error.message}, error.status)
-
-
-async def _on_http_error(request: Request, error: StarletteHTTPException) -> _Json:
-    return _Json({"message": str(error.detail)}, error.status_code, headers=dict(error.headers or {}))
-
-
-async def _on_invalid_call(request: Request, error: RequestValidationError) -> _Json:
-    problems = [f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors()]
-    return _Json({"message": f"The call is not valid: {'; '.join(problems)}."}, 422)
-
-
-async def _on_fault(request: Request, error: Exception) -> _Json:
-    return _Json({"message": "The sandbox failed: this is a fault of its own."}, 500)
-
-
-def create_app(sandbox: Sandbox) -> FastAPI:
-    """Return the application that serves a sandbox.
+def create_app(sandbox: Sandbox) -> ASGIApp:
+    """Return the ASGI application that serves a sandbox.
 
     Swagger's page is at ``/docs``, the OpenAPI document at ``/openapi.json``, the calls below ``/v0.10/``.
     """
-    app = FastAPI(
-        title="AMIE sandbox",
-        version="0.10",
-        description=_DESCRIPTION,
-        openapi_tags=_TAGS,
-        redoc_url=None,
-        redirect_slashes=False,
-        exception_handlers={
-            SandboxRefusal: _on_refusal,
-            StarletteHTTPException: _on_http_error,
-            RequestValidationError: _on_invalid_call,
-            Exception: _on_fault,
-        },
-    )
-    app.state.sandbox = sandbox
-    app.include_router(_calls)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await _app({**scope, _SANDBOX: sandbox}, receive, send)
+
     return app

@@ -1,0 +1,85 @@
+"""Engines that lose or double something if they crash at the wrong moment. Each of these sites breaks the
+engine of the process that it is made in, which is one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from amie_engine.engine import Engine
+from amie_engine.engine.outbox import Outbox, Outgoing
+from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.store import EventLog, LogWriter
+from amie_engine.packet import Packet
+from amie_engine.site import Site
+from amie_engine.site.worker import _LogMemory
+from amie_engine.testing.crashes import courses
+
+
+def two_commits(folder: Path) -> Site:
+    """What is to be sent is written after the event that decides it has been committed."""
+    later: list[tuple[Statement, Any]] = []
+    run, write = Cursor.run, EventLog.write
+
+    def put_off(self: Cursor, statement: Statement, values: Any = None) -> int:
+        if statement.sql.startswith("INSERT INTO amie_outbox"):
+            later.append((statement, values))
+            return 1
+        return run(self, statement, values)
+
+    @contextmanager
+    def write_later(self: EventLog) -> Iterator[LogWriter]:
+        with write(self) as writer:
+            yield writer
+        if later:
+            with self.database.write() as cursor:
+                while later:
+                    run(cursor, *later.pop(0))
+
+    Cursor.run = put_off  # type: ignore[method-assign]
+    EventLog.write = write_later  # type: ignore[method-assign]
+    return courses.declining(folder)
+
+
+def forgetting_steps(folder: Path) -> Site:
+    """The results of steps are not kept."""
+
+    def forget(self: _LogMemory, name: str, result: Any, milliseconds: int) -> Any:
+        return result
+
+    _LogMemory.remember = forget  # type: ignore[method-assign]
+    return courses.declining(folder)
+
+
+def sending_without_a_word(folder: Path) -> Site:
+    """That something is about to be sent is not put on record."""
+
+    def attempt(self: Outbox, outgoing: Outgoing) -> Packet | None:
+        engine: Engine = self._engine
+        with engine.view() as view:
+            entry = view.state(outgoing.stream).outgoing(outgoing.answers)
+            assert entry is not None
+            return Packet.from_dict(view.reader.document(outgoing.stream, entry.decided_version))
+
+    Outbox.attempt = attempt  # type: ignore[method-assign]
+    return courses.steps(folder)
+
+
+def never_the_same(folder: Path) -> Site:
+    """It does something else each time."""
+    site = Site(courses.SITE)
+    name = f"step {folder.stat().st_ino} {len(list(folder.iterdir()))} {id(site)}"
+
+    @site.handles("request_project_create")
+    def create(request: Packet, work: Any) -> Packet:
+        work.step(name, lambda: None)
+        return courses.told(work)
+
+    return site
+
+
+def doing_nothing(folder: Path) -> Site:
+    """It has no handlers: what is asked of it stays open."""
+    return Site(courses.SITE)

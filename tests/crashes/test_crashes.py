@@ -1,0 +1,72 @@
+"""Nothing is lost and nothing done twice, wherever the process is killed; and the harness sees it if not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from amie_engine.errors import SettingsError
+from amie_engine.site import Site
+from amie_engine.testing.crashes import Course, Report, try_every_point
+from amie_engine.testing.crashes.courses import COURSES
+from tests.crashes import broken
+
+BY_NAME = {course.name: course for course in COURSES}
+
+
+def tried(course: Course) -> Report:
+    return try_every_point(course, jobs=2, lasting_only=True)
+
+
+@pytest.mark.parametrize("name", ["steps", "the site's own transaction", "answers are lost"])
+def test_nothing_is_lost_and_nothing_done_twice(name: str) -> None:
+    report = tried(BY_NAME[name])
+    assert not report.failures, str(report)
+    where = [crash.where for crash in report.crashes]
+    assert where[0].startswith("before ")
+    assert {"after POST /v0.10/packets/CAMPUS", "after COMMIT"} <= set(where)
+
+
+@pytest.mark.parametrize(
+    ("name", "site", "told"),
+    [
+        ("the site fails it", broken.two_commits, "requested in the log"),
+        ("the site fails it", broken.forgetting_steps, "was done 2 times"),
+        ("the site begins", broken.sending_without_a_word, "as none does without a crash"),
+    ],
+    ids=["event and outbox in two commits", "steps are not kept", "attempts are not kept"],
+)
+def test_an_engine_that_is_broken_is_caught(name: str, site: Callable[[Path], Site], told: str) -> None:
+    report = tried(replace(BY_NAME[name], site=site))
+    assert report.failures
+    assert told in str(report)
+
+
+def test_a_course_that_ends_badly_without_any_crash_is_refused() -> None:
+    with pytest.raises(SettingsError, match="goes wrong without any crash"):
+        tried(replace(BY_NAME["steps"], site=broken.doing_nothing))
+
+
+def test_a_course_that_goes_another_way_each_time_is_told() -> None:
+    report = tried(replace(BY_NAME["the site fails it"], site=broken.never_the_same, effects=None))
+    assert "takes another way each time" in str(report)
+
+
+def test_the_command_tells_how_many_points_it_tried() -> None:
+    command = [sys.executable, "-m", "amie_engine.testing.crashes", "--lasting-only", "the site begins"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "nothing lost, nothing twice" in ended.stdout
+    assert "crashes tried, none went wrong" in ended.stdout
+
+
+def test_the_command_names_the_courses_that_there_are() -> None:
+    command = [sys.executable, "-m", "amie_engine.testing.crashes", "no such course"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert "the site begins" in ended.stderr

@@ -1,0 +1,21 @@
+"""On PostgreSQL, too, nothing is lost and nothing done twice, wherever the process is killed."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from amie_engine.testing.crashes import try_every_point
+from amie_engine.testing.crashes.courses import COURSES
+
+
+@pytest.mark.parametrize("name", ["the site fails it", "the site's own transaction"])
+def test_nothing_is_lost_and_nothing_done_twice(name: str, server: str) -> None:
+    [course] = [course for course in COURSES if course.name == name]
+    report = try_every_point(course, server=server, jobs=2, lasting_only=True)
+    assert not report.failures, str(report)
+    with psycopg.connect(server) as connection:
+        left = connection.execute(
+            "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'crashes%'"
+        ).fetchone()
+    assert left == (0,)
