@@ -9,10 +9,11 @@ from typing import Any
 from amie_engine import Engine
 from amie_engine.engine.ordering import ORDER_RULES
 from amie_engine.site.worker import Worked, Worker
+from amie_engine.testing import Clock
 from tests.site.site_packets import request
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runtime.md").read_text(encoding="utf-8")
-STEPS, TESTING = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+STEPS, TESTING, CRASHES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 class BackEnd:
@@ -63,3 +64,12 @@ def test_the_handler_with_steps_does_what_it_says(tmp_path: Path) -> None:
 
 def test_the_test_of_a_handler_passes() -> None:
     exec(compile(TESTING, "test_mysite.py", "exec"), {})  # noqa: S102 # the page's own code
+
+
+def test_the_course_is_made_of_the_handler_with_steps(tmp_path: Path) -> None:
+    module: dict[str, Any] = {"backend": BackEnd()}
+    exec(compile(STEPS + CRASHES, "mysite.py", "exec"), module)  # noqa: S102 # the page's own code
+    assert [asked.type for asked in module["our_hub"](Clock()).transactions()] == ["request_project_create"]
+    site = module["our_site"](tmp_path)
+    assert site.handler_for("request_project_create") is module["create_project"]
+    assert "test_nothing_is_lost_whatever_crashes" in module

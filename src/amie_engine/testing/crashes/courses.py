@@ -145,7 +145,7 @@ def declining(folder: Path) -> Site:
 
     @site.handles("request_project_create")
     def create(request: Packet, work: Work) -> Packet:
-        _steps(back_end, work, "look into it")
+        _steps(back_end, work, "look into it", "ask around")
         return work.fail("There is no room for this project.")
 
     return site
