@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def assert_played_to_the_end(hub: Sandbox, engine: Engine) -> None:
 
 
 class Program:
-    """A program of a site's in a process group of its own; what it says goes into a file."""
+    """A program of a site's in a process group of its own, which is killed at the end of a ``with`` block."""
 
     def __init__(self, *arguments: str, environment: Mapping[str, str], folder: Path) -> None:
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder)  # noqa: SIM115 # closed at the end
@@ -105,9 +106,9 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, 9)
-            self.process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
         self._said.close()
 
     @property
