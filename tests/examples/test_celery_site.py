@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from celery.contrib.testing.worker import start_worker
-from celery.signals import task_postrun
+from celery.signals import setup_logging, task_postrun
 
 from amie_engine import Engine, Work
 from celery_site import tasks
@@ -49,11 +49,18 @@ def watching(hub: Watched) -> Iterator[Engine]:
         yield engine
 
 
+def _leave_logging_alone(**_: Any) -> None:
+    """With this, a worker in this process does not set up the logging of all tests."""
+
+
 @pytest.fixture
 def broker() -> Iterator[None]:
     """A broker in memory, empty."""
     tasks.app.conf.update(broker_url="memory://", broker_transport_options={"polling_interval": 0.01})
+    tasks.app.conf.worker_redirect_stdouts = False
+    setup_logging.connect(_leave_logging_alone)
     yield
+    setup_logging.disconnect(_leave_logging_alone)
     tasks.app.close()
     for queue in ("hub", "work"):
         with tasks.app.connection_for_write() as connection:
