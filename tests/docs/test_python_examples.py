@@ -122,6 +122,7 @@ def test_auditing(engine: Engine) -> None:
 
 
 ELSEWHERE = {
+    "docs/embedding.md": "tests/docs/test_embedding_page.py",
     "docs/getting-started.md": "tests/docs/test_documentation.py",
     "docs/log.md": "tests/log/test_log_page.py",
     "docs/runtime.md": "tests/docs/test_runtime_page.py",

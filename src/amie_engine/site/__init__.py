@@ -5,6 +5,20 @@ from amie_engine.site.loading import load_site
 from amie_engine.site.retrying import Retries
 from amie_engine.site.round import Round
 from amie_engine.site.runner import Runner
+from amie_engine.site.stopping import stopping_on_signals
 from amie_engine.site.work import Deferral, Notebook, Work
+from amie_engine.site.worker import Worked
 
-__all__ = ["Deferral", "Handler", "Notebook", "Retries", "Round", "Runner", "Site", "Work", "load_site"]
+__all__ = [
+    "Deferral",
+    "Handler",
+    "Notebook",
+    "Retries",
+    "Round",
+    "Runner",
+    "Site",
+    "Work",
+    "Worked",
+    "load_site",
+    "stopping_on_signals",
+]

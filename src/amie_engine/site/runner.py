@@ -103,6 +103,31 @@ class Runner:
         """
         return self._worker.work_once()
 
+    def work_on(self, trans_rec_id: int | str) -> Worked:
+        """Call the handler for what waits for the site in one transaction, if it may be worked on now.
+
+        It is for a task queue, whose messages may come late, twice, or not at all: what is handed out is
+        looked at anew, and whoever takes its lease is the only one at work on it. `engine.work.ready` lists
+        what is to be handed out.
+
+        Args:
+            trans_rec_id: The transaction's record id at the service.
+
+        Returns:
+            What became of it: ``not_yet`` where nothing is to be done now, since it is done, somebody else is
+            at it, or it waits for a time, a person, or another transaction.
+
+        Raises:
+            TransactionNotFound: The log has no such transaction.
+            LogError: The database can't be used.
+        """
+        for row in self.engine.work.ready():
+            if row.trans_rec_id == str(trans_rec_id):
+                return self._worker.work_on(row)
+        with self.engine.view() as view:
+            view.require(trans_rec_id)
+        return Worked.NOT_YET
+
     def send_once(self) -> int:
         """Send what is in the outbox; return how much of it has arrived.
 

@@ -1,0 +1,1 @@
+"""The app that does what AMIE asks: projects, persons and accounts."""

@@ -1,0 +1,1 @@
+"""A Django app that kills its process at a step of the example's: before Django's commit, or right after."""
