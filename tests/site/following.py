@@ -360,10 +360,12 @@ class FollowingCases:
                 subscription, retries=Retries(first=timedelta(minutes=1)), jitter=lambda: 1.0
             )
 
+        began = clock()
         assert deliver() == Delivery(2, "ConnectionError")
         for failures, minutes in enumerate((1, 2, 4, 8), 1):
             assert (row(engine).position, row(engine).failures) == (2, failures)
             assert row(engine).not_before == clock() + timedelta(minutes=minutes)
+            assert row(engine).updated_at == began  # since then it is there
             clock.forward(minutes=minutes, seconds=-1)
             assert deliver() == Delivery()
             clock.forward(seconds=1)

@@ -31,6 +31,10 @@ _COLUMNS = (
     "SELECT name, position, updated_at, failures, error, not_before, skipped, skipped_by, holder, token,"
     " expires_at FROM amie_subscriptions"
 )
+_MOVE = (
+    "UPDATE amie_subscriptions SET position = :position,"
+    " updated_at = CASE WHEN position = :position THEN updated_at ELSE :updated_at END"
+)
 
 
 def _of_one(sql: str, condition: str = "") -> Statement:
@@ -50,13 +54,13 @@ _TAKE = _of_one(
     " expires_at = :expires_at"
 )
 _SAVE = _of_one(
-    "UPDATE amie_subscriptions SET position = :position, updated_at = :updated_at, failures = :failures,"
+    f"{_MOVE}, failures = :failures,"
     " error = :error, not_before = :not_before, holder = :holder, token = :next_token,"
     " expires_at = :expires_at",
     " AND token = :token",
 )
 _LET_GO = _of_one(
-    "UPDATE amie_subscriptions SET position = :position, updated_at = :updated_at, failures = 0,"
+    f"{_MOVE}, failures = 0,"
     " error = NULL, not_before = NULL, skipped = :skipped, skipped_by = :skipped_by, holder = NULL,"
     " token = NULL, expires_at = NULL"
 )
