@@ -126,6 +126,23 @@ CREATE TABLE amie_staged (
     CONSTRAINT amie_staged_pkey PRIMARY KEY (id)
 );
 
+CREATE TABLE amie_subscriptions (
+    hub text NOT NULL,
+    site text NOT NULL,
+    name text NOT NULL,
+    position bigint NOT NULL,
+    updated_at text NOT NULL,
+    failures integer NOT NULL,
+    error text,
+    not_before text,
+    skipped bigint,
+    skipped_by text,
+    holder text,
+    token text,
+    expires_at text,
+    CONSTRAINT amie_subscriptions_pkey PRIMARY KEY (hub, site, name)
+);
+
 CREATE TABLE amie_transactions (
     stream text NOT NULL,
     hub text NOT NULL,
@@ -139,6 +156,7 @@ CREATE TABLE amie_transactions (
     turn text,
     due text NOT NULL,
     deadline text,
+    deadline_noted text,
     opened_at text NOT NULL,
     opened_position bigint NOT NULL,
     updated_at text NOT NULL,

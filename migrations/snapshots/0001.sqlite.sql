@@ -126,6 +126,23 @@ CREATE TABLE amie_staged (
     PRIMARY KEY (id)
 );
 
+CREATE TABLE amie_subscriptions (
+    hub TEXT NOT NULL,
+    site TEXT NOT NULL,
+    name TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    updated_at TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    error TEXT,
+    not_before TEXT,
+    skipped INTEGER,
+    skipped_by TEXT,
+    holder TEXT,
+    token TEXT,
+    expires_at TEXT,
+    CONSTRAINT amie_subscriptions_pkey PRIMARY KEY (hub, site, name)
+);
+
 CREATE TABLE amie_transactions (
     stream TEXT NOT NULL,
     hub TEXT NOT NULL,
@@ -139,6 +156,7 @@ CREATE TABLE amie_transactions (
     turn TEXT,
     due TEXT NOT NULL,
     deadline TEXT,
+    deadline_noted TEXT,
     opened_at TEXT NOT NULL,
     opened_position INTEGER NOT NULL,
     updated_at TEXT NOT NULL,

@@ -175,6 +175,23 @@ def upgrade() -> None:
         text("expires_at", null=False),
         sa.PrimaryKeyConstraint("stream", "packet_rec_id", name="amie_leases_pkey"),
     )
+    op.create_table(
+        "amie_subscriptions",
+        text("hub", null=False),
+        text("site", null=False),
+        text("name", null=False),
+        sa.Column("position", POSITION, nullable=False),
+        text("updated_at", null=False),
+        integer("failures"),
+        text("error"),
+        text("not_before"),
+        sa.Column("skipped", POSITION),
+        text("skipped_by"),
+        text("holder"),
+        text("token"),
+        text("expires_at"),
+        sa.PrimaryKeyConstraint("hub", "site", "name", name="amie_subscriptions_pkey"),
+    )
     for trigger in POSTGRESQL_TRIGGERS if op.get_bind().dialect.name == "postgresql" else SQLITE_TRIGGERS:
         op.execute(trigger)
     create_projections()
@@ -195,6 +212,7 @@ def create_projections() -> None:
         text("turn"),
         text("due", null=False),
         text("deadline"),
+        text("deadline_noted"),
         text("opened_at", null=False),
         sa.Column("opened_position", POSITION, nullable=False),
         text("updated_at", null=False),
@@ -312,6 +330,7 @@ def downgrade() -> None:
         "amie_work",
         "amie_outbox",
         "amie_transactions",
+        "amie_subscriptions",
         "amie_leases",
         "amie_staged",
         "amie_log_head",

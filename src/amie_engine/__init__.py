@@ -12,6 +12,7 @@ from amie_engine.engine import (
     Outcome,
     OutcomeKind,
     QuarantinedItem,
+    RecordedEvent,
     TransactionSummary,
 )
 from amie_engine.errors import AMIEEngineError, AMIERequestError
@@ -33,6 +34,7 @@ __all__ = [
     "PacketInvalidType",
     "PacketList",
     "QuarantinedItem",
+    "RecordedEvent",
     "Retries",
     "Runner",
     "Site",

@@ -27,6 +27,8 @@
      │   ├─ QuarantineNotFound              quarantine-not-found
      │   ├─ WorkNotFound                    work-not-found
      │   ├─ AnswerInvalid                   answer-invalid
+     │   ├─ SubscriberNotFound              subscriber-not-found
+     │   ├─ SubscriberNotFailing            subscriber-not-failing
      │   ├─ PersonNotFound                  person-not-found
      │   └─ ErasureRefused                  erasure-refused
      ├─ LogError
@@ -143,6 +145,8 @@ __all__ = [
     "StagedCallsWaiting",
     "StartNotAllowed",
     "StepInvalid",
+    "SubscriberNotFailing",
+    "SubscriberNotFound",
     "TemporaryTablesRefused",
     "TransactionClosed",
     "TransactionNotFound",
@@ -346,6 +350,20 @@ class AnswerInvalid(EngineError):
     """An answer is none of those that the site's handler has to choose from."""
 
     code = "answer-invalid"
+
+
+class SubscriberNotFound(EngineError, LookupError):
+    """Nobody of that name has followed the log."""
+
+    code = "subscriber-not-found"
+    default_hint = "`amie-engine subscribers` lists them."
+
+
+class SubscriberNotFailing(EngineError):
+    """The subscriber is kept by no event, so that there is none to skip or to try again."""
+
+    code = "subscriber-not-failing"
+    default_hint = "`amie-engine subscribers` shows what keeps whom."
 
 
 class PersonNotFound(EngineError, LookupError):

@@ -117,6 +117,16 @@ def test_personal_data(engine: Engine) -> None:
     assert run("docs/personal-data.md", {"engine": engine})["erasure"].positions
 
 
+def test_following(folder: Path) -> None:
+    Engine("sqlite:///amie.db", site="NCSA").close()
+    mails: list[Any] = []
+    portal = SimpleNamespace(put=lambda *_: None)
+    names = run("docs/following.md", {"mail": lambda *said: mails.append(said), "portal": portal})
+    assert [said[1] for said in mails] == ["AMIE transaction 87100001"]
+    assert [each.name for each in names["site"].subscriptions] == ["warn the office", "portal"]
+    assert (names["delivery"].count, names["delivery"].error) == (0, None)
+
+
 def test_auditing(engine: Engine) -> None:
     assert run("docs/auditing.md", {"engine": engine})["verdict"].whole
 

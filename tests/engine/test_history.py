@@ -72,7 +72,12 @@ def test_every_kind_of_event_has_its_sentence(engine: Engine, clock: Clock) -> N
     send(engine)
     engine.receive(inform(trans=1))
     engine.receive(rpc(trans=2, rec=200))
+    deadline = engine.expected_reply(2).deadline
+    assert deadline is not None
+    clock.now = deadline - timedelta(days=1)
+    engine.note_deadlines()
     clock.forward(days=40)
+    engine.note_deadlines()
     engine.confirm_deadline(2, actor="operator")
     stories = [engine.history(1), engine.history(2)]
     told = {entry.event for story in stories for entry in story.entries}

@@ -167,7 +167,12 @@ def _trouble(engine: Engine, clock: Clock) -> None:
     engine.fail(50_011, "the grant is unknown")
     send(engine)
     engine.receive(project_request(12))
+    deadline = engine.expected_reply(50_012).deadline
+    assert deadline is not None
+    clock.now = deadline - timedelta(days=1)
+    engine.note_deadlines()
     clock.forward(days=400)
+    engine.note_deadlines()
     engine.confirm_deadline(50_012, actor="operator")
     _released(engine)
 

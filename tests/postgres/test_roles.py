@@ -65,6 +65,8 @@ def used(urls: dict[str, str]) -> Written:
             engine.receive(project_request(40), connection=connection)
         assert engine.carry_out_staged() == 1
         assert engine.transactions()[0].state == "completed"
+        assert engine.subscriptions.deliver("all", lambda event: None, since="beginning").count > 100
+        engine.subscriptions.remove("all")
     site_engine.dispose()
     return written
 

@@ -15,7 +15,7 @@ from amie_engine.engine.work_record import ABANDONED
 from amie_engine.log.events import Event, EventType
 from amie_engine.protocol import Party
 
-__all__ = ["Story", "StoryEntry", "erasure_entry", "story_entry", "tell"]
+__all__ = ["Story", "StoryEntry", "erasure_entry", "sentence_of", "story_entry", "tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,19 @@ def story_entry(event: Event, then: TransactionState, document: Any = None) -> S
         then: The transaction's state after it.
         document: Its document, where the entry is to carry it.
     """
+    return _told(event, event.facts, sentence_of(event), str(then.state), document)
+
+
+def sentence_of(event: Event) -> str:
+    """Return what an event tells, in a sentence without personal data.
+
+    Raises:
+        EventUnreadable: This release does not know the event, or it is damaged.
+    """
     facts = event.facts
     sentence = _SENTENCES[EventType(event.type)](event, facts)
     anomalies = facts.get("anomalies")
-    if anomalies:
-        sentence += f" Odd: {', '.join(anomalies)}."
-    return _told(event, facts, sentence, str(then.state), document)
+    return f"{sentence} Odd: {', '.join(anomalies)}." if anomalies else sentence
 
 
 def _told(event: Event, facts: dict[str, Any], sentence: str, state: str, document: Any) -> StoryEntry:
@@ -240,6 +247,11 @@ def _by_a_person(what: str) -> Callable[[Event, Mapping[str, Any]], str]:
     return sentence
 
 
+def _deadline(event: Event, facts: Mapping[str, Any]) -> str:
+    what = "is near" if event.type == EventType.DEADLINE_NEAR else "has passed"
+    return f"The {facts['turn']}'s deadline for {' or '.join(facts['due'])} {what}: {facts['deadline']}."
+
+
 def _staged_refused(event: Event, facts: Mapping[str, Any]) -> str:
     what = f"the {event.packet_type}" if event.packet_type else "what"
     return (
@@ -280,6 +292,8 @@ _SENTENCES: dict[EventType, Callable[[Event, Mapping[str, Any]], str]] = {
     EventType.WORK_FAILED: _work_failed,
     EventType.WORK_RESUMED: _by_a_person("had the handler called again"),
     EventType.WORK_LET_PASS: _by_a_person("let the work begin, whatever comes before it"),
+    EventType.DEADLINE_NEAR: _deadline,
+    EventType.DEADLINE_PASSED: _deadline,
     EventType.STAGED_REFUSED: _staged_refused,
     EventType.DOCUMENTS_ERASED: _erased,
 }

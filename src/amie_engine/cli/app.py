@@ -19,6 +19,7 @@ from amie_engine.cli import (
     operating,
     replaying,
     sandbox,
+    subscribing,
     verifying,
     working,
 )
@@ -91,6 +92,7 @@ for name, command, panel, note in (
     ("let-pass", working.let_pass, "Do what needs a person", SETTINGS_NOTE),
     ("fail", working.fail, "Do what needs a person", SETTINGS_NOTE),
     ("confirm-deadline", working.confirm_deadline, "Do what needs a person", SETTINGS_NOTE),
+    ("subscribers", subscribing.subscribers, "Do what needs a person", SETTINGS_NOTE),
     ("verify", verifying.verify, "Audit it", SETTINGS_NOTE),
     ("seal", verifying.seal, "Audit it", SETTINGS_NOTE),
     ("replay", replaying.replay, "Audit it", SETTINGS_NOTE),

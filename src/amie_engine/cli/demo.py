@@ -99,7 +99,7 @@ def _tell(stage: Stage, compared: list[Comparison], seconds: float, agreed: bool
     console = Console(highlight=False)
     ours = stage.engine.transactions()
     console.print()
-    console.print(transactions_table(ours, stage.engine.now(), console.width))
+    console.print(transactions_table(ours, stage.engine.now(), stage.engine.deadline_warning, console.width))
     console.print()
     if agreed:
         console.print(f"[green]{_all_of(compared)}[/green] ({seconds:.1f} s).")

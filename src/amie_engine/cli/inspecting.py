@@ -51,7 +51,7 @@ def transactions(
         if not found:
             console.print("No transactions." if not only_open else "No open transactions.")
         else:
-            print_transactions(console, found, engine.now())
+            print_transactions(console, found, engine.now(), engine.deadline_warning)
         apart = len(engine.quarantine())
         if apart:
             console.print(f"In quarantine: {apart}. See why with: amie-engine quarantine", soft_wrap=True)

@@ -178,7 +178,7 @@ def run(
             with stopping_on_signals(stop):
                 result = runner.run_once(stop)
             _report(result, as_json=as_json)
-            went_wrong = result.worked[Worked.FAILED] or result.worked[Worked.PARKED]
+            went_wrong = result.worked[Worked.FAILED] or result.worked[Worked.PARKED] or result.undelivered
             raise typer.Exit(1 if result.errors or went_wrong else 0)
         runner.run(stop, on_round=_report_line if as_json else None)
 
@@ -199,6 +199,7 @@ def _report(result: Round, *, as_json: bool) -> None:
     worked = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done["worked"].items())
     Console(highlight=False).print(
         f"Received: {received or 'nothing'}. Worked: {worked or 'nothing'}. Arrived: {result.sent}."
+        f"{f' Delivered: {result.delivered}.' if result.delivered else ''}"
     )
 
 
@@ -207,6 +208,7 @@ def _done(result: Round) -> dict[str, Any]:
         "received": {str(kind): count for kind, count in result.received.items() if count},
         "worked": {str(kind): count for kind, count in result.worked.items() if count},
         "sent": result.sent,
+        "delivered": result.delivered,
         "errors": [error.code for error in result.errors],
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
@@ -57,9 +57,11 @@ def type_name(name: str | None, *, wide: bool) -> str:
     return name if wide else TRANSACTION_TYPES[name].abbreviation
 
 
-def print_transactions(console: Console, transactions: Sequence[TransactionSummary], now: datetime) -> None:
+def print_transactions(
+    console: Console, transactions: Sequence[TransactionSummary], now: datetime, warning: timedelta
+) -> None:
     """Print the table of transactions, and below it what needs a person."""
-    console.print(transactions_table(transactions, now, console.width))
+    console.print(transactions_table(transactions, now, warning, console.width))
     notes = [(transaction, note) for transaction in transactions if (note := _note(transaction))]
     if notes:
         console.print("\nNotes:")
@@ -67,12 +69,15 @@ def print_transactions(console: Console, transactions: Sequence[TransactionSumma
         console.print(f"  {_name(transaction)}  {note}", soft_wrap=True, markup=False)
 
 
-def transactions_table(transactions: Sequence[TransactionSummary], now: datetime, width: int) -> Table:
+def transactions_table(
+    transactions: Sequence[TransactionSummary], now: datetime, warning: timedelta, width: int
+) -> Table:
     """Return the table of transactions: id, type, grant, state, whose turn, age, deadline.
 
     Args:
         transactions: Its rows.
         now: What ages and deadlines are counted from.
+        warning: How long before it passes a deadline is near.
         width: The terminal's columns; a wide one has room for names in full, project and resource.
     """
     wide = width >= _WIDE
@@ -95,7 +100,7 @@ def transactions_table(transactions: Sequence[TransactionSummary], now: datetime
             state_text(transaction.state),
             _turn(transaction),
             age(transaction.opened_at, now),
-            deadline_text(transaction.deadline, now),
+            deadline_text(transaction.deadline, now, warning),
         ]
         table.add_row(*row)
     return table
@@ -112,12 +117,14 @@ def _turn(transaction: TransactionSummary) -> str:
     return "site (sending)" if transaction.turn == "site" and transaction.sending else transaction.turn
 
 
-def deadline_text(deadline: datetime | None, now: datetime) -> Text:
-    """Return how far ahead a deadline is, or that it has passed."""
+def deadline_text(deadline: datetime | None, now: datetime, warning: timedelta) -> Text:
+    """Return how far ahead a deadline is, that it is near, or that it has passed."""
     if deadline is None:
         return Text("")
-    if deadline < now:
+    if deadline <= now:
         return Text(f"overdue {age(deadline, now)}", style="bold red")
+    if deadline - now <= warning:
+        return Text(f"near, {age(deadline, now)}", style="yellow")
     return Text(age(deadline, now))
 
 

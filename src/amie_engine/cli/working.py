@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -19,7 +19,7 @@ from amie_engine.cli.output import one_line, print_json, shown
 from amie_engine.cli.tables import age, deadline_text
 from amie_engine.engine.work import AskedQuestion, WorkRow
 
-__all__ = ["answer", "confirm_deadline", "fail", "let_pass", "retry", "work"]
+__all__ = ["Actor", "answer", "confirm_deadline", "fail", "let_pass", "retry", "tell", "who", "work"]
 
 Actor = Annotated[
     str | None,
@@ -61,7 +61,7 @@ def work(
         if not rows:
             console.print("There is no open work.")
             return
-        console.print(_table(rows, engine.now()))
+        console.print(_table(rows, engine.now(), engine.deadline_warning))
         for line in _what_to_do(rows):
             console.print(line, soft_wrap=True)
 
@@ -98,11 +98,11 @@ def answer(
         name = find_transaction(engine, transaction)
         asked = engine.work.asked(name, question=question)
         if text is not None:
-            engine.work.answer(name, text, question=asked.name, actor=_who(actor))
+            engine.work.answer(name, text, question=asked.name, actor=who(actor))
     if text is None:
         _print_question(asked, as_json=as_json)
     else:
-        _tell(f"Answered: {asked.name} of transaction {transaction}.", as_json=as_json)
+        tell(f"Answered: {asked.name} of transaction {transaction}.", as_json=as_json)
 
 
 def retry(
@@ -124,8 +124,8 @@ def retry(
         amie-engine retry 87100001 --reason "the storage is up again"
     """
     with open_log(database=database, site=site, hub=hub, config=config) as engine:
-        engine.work.retry(find_transaction(engine, transaction), actor=_who(actor), reason=reason)
-    _tell(f"The handler of transaction {transaction} is called again.", as_json=as_json)
+        engine.work.retry(find_transaction(engine, transaction), actor=who(actor), reason=reason)
+    tell(f"The handler of transaction {transaction} is called again.", as_json=as_json)
 
 
 def let_pass(
@@ -145,8 +145,8 @@ def let_pass(
         amie-engine let-pass 87100002 --reason "the other one waits for an approval"
     """
     with open_log(database=database, site=site, hub=hub, config=config) as engine:
-        engine.work.let_pass(find_transaction(engine, transaction), actor=_who(actor), reason=reason)
-    _tell(f"Transaction {transaction} waits for no other any more.", as_json=as_json)
+        engine.work.let_pass(find_transaction(engine, transaction), actor=who(actor), reason=reason)
+    tell(f"Transaction {transaction} waits for no other any more.", as_json=as_json)
 
 
 def fail(
@@ -168,8 +168,8 @@ def fail(
         amie-engine fail 87100001 --reason "the grant was withdrawn"
     """
     with open_log(database=database, site=site, hub=hub, config=config) as engine:
-        engine.fail(find_transaction(engine, transaction), reason, actor=_who(actor))
-    _tell(f"Transaction {transaction} is to be set failed: `amie-engine run` sends it.", as_json=as_json)
+        engine.fail(find_transaction(engine, transaction), reason, actor=who(actor))
+    tell(f"Transaction {transaction} is to be set failed: `amie-engine run` sends it.", as_json=as_json)
 
 
 def confirm_deadline(
@@ -188,11 +188,11 @@ def confirm_deadline(
         amie-engine confirm-deadline 87100001
     """
     with open_log(database=database, site=site, hub=hub, config=config) as engine:
-        engine.confirm_deadline(find_transaction(engine, transaction), actor=_who(actor))
-    _tell(f"Transaction {transaction} is taken for failed.", as_json=as_json)
+        engine.confirm_deadline(find_transaction(engine, transaction), actor=who(actor))
+    tell(f"Transaction {transaction} is taken for failed.", as_json=as_json)
 
 
-def _who(actor: str | None) -> str:
+def who(actor: str | None) -> str:
     """Who does it: the user, where nobody is named. In a container the user may have no name."""
     if actor:
         return actor
@@ -202,7 +202,7 @@ def _who(actor: str | None) -> str:
         return f"user {os.getuid()}"
 
 
-def _table(rows: Sequence[WorkRow], now: datetime) -> Table:
+def _table(rows: Sequence[WorkRow], now: datetime, warning: timedelta) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("transaction", no_wrap=True)
     table.add_column("packet", overflow="fold")
@@ -217,7 +217,7 @@ def _table(rows: Sequence[WorkRow], now: datetime) -> Table:
             Text(row.status, style=_STYLES.get(row.status, "")),
             shown(_waits_for(row, now)),
             age(row.opened_at, now),
-            deadline_text(row.deadline, now),
+            deadline_text(row.deadline, now, warning),
         )
     return table
 
@@ -255,7 +255,8 @@ def _print_question(asked: AskedQuestion, *, as_json: bool) -> None:
         console.print(f"Answer with one of: {', '.join(asked.choices)}", markup=False)
 
 
-def _tell(sentence: str, *, as_json: bool) -> None:
+def tell(sentence: str, *, as_json: bool) -> None:
+    """Say what was done."""
     if as_json:
         print_json({"done": sentence})
     else:

@@ -15,6 +15,7 @@ from amie_engine.audit.timeline import Story, tell
 from amie_engine.engine.acknowledging import LINGERS_AFTER, acknowledge_listed
 from amie_engine.engine.adoption import History
 from amie_engine.engine.commands import Commands
+from amie_engine.engine.deadlines import NotedDeadline, note_deadlines
 from amie_engine.engine.decision import OutcomeKind
 from amie_engine.engine.drafts import draft_for
 from amie_engine.engine.due import turn_of
@@ -27,6 +28,7 @@ from amie_engine.engine.quarantine import find_item
 from amie_engine.engine.receiving import Receiver
 from amie_engine.engine.source import Unusable
 from amie_engine.engine.staging import Staging
+from amie_engine.engine.subscriptions import Subscriptions
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
 from amie_engine.engine.views import Due, Handle, Outcome, QuarantinedItem, TransactionSummary
 from amie_engine.engine.work import WorkQueue
@@ -115,6 +117,7 @@ class Engine:
         self.outbox = Outbox(self)
         self.leases = Leases(self.log, clock)
         self.work = WorkQueue(self, order)
+        self.subscriptions = Subscriptions(self)
 
     def __enter__(self) -> Engine:
         return self
@@ -369,6 +372,18 @@ class Engine:
             ReplyNotDue: Its deadline has not passed, or it has none.
         """
         self._in_unit(lambda unit: self.commands.confirm_deadline(unit, trans_rec_id, actor=actor))
+
+    def note_deadlines(self) -> list[NotedDeadline]:
+        """Put on record which deadlines are near by now (``deadline_warning``), and which have passed: once
+        for each packet that is waited on, whoever else looks. It fails nothing.
+
+        The runner calls it in each round. Where there is nothing new, it is one look at the open
+        transactions, and nothing is written.
+
+        Returns:
+            Those that were noted now.
+        """
+        return note_deadlines(self)
 
     # What the log tells
 

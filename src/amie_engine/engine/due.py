@@ -18,7 +18,7 @@ class Turn:
 
     ``party`` is None once the transaction has ended. ``answers`` is the packet that waits for its reply,
     ``packet_types`` the types that may answer it, and ``sending`` tells that the site's reply is in the
-    outbox already.
+    outbox already. ``noted`` is what the log has noted of the deadline.
     """
 
     party: Party | None
@@ -27,6 +27,7 @@ class Turn:
     answers: PacketEntry | None = None
     sending: bool = False
     anomalies: tuple[str, ...] = ()
+    noted: str | None = None
 
 
 def turn_of(state: TransactionState) -> Turn:
@@ -51,6 +52,7 @@ def turn_of(state: TransactionState) -> Turn:
         anomalies.append("answered-elsewhere")
     due = tuple(listed) or allowed
     reply = state.outgoing(answered.packet_rec_id or "")
+    version, noted = state.deadline_noted or (0, None)
     return Turn(
         party=party,
         packet_types=due,
@@ -58,6 +60,7 @@ def turn_of(state: TransactionState) -> Turn:
         answers=answered,
         sending=reply is not None and reply.is_open,
         anomalies=tuple(anomalies),
+        noted=noted if version == answered.version else None,
     )
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from amie_engine.engine.incoming import INFORM, inform_move
 from amie_engine.engine.state import (
+    NEAR,
     NEEDLESS,
+    PASSED,
     SET_FAILED,
     START,
     HeldPacket,
@@ -294,6 +296,12 @@ def _item_of(state: TransactionState, event: Event) -> WorkItem:
     return item
 
 
+def _deadline_noted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    waited_on = state.last_moving
+    assert waited_on is not None  # noqa: S101 # the decision made it so
+    return {"deadline_noted": (waited_on.version, NEAR if event.type == EventType.DEADLINE_NEAR else PASSED)}
+
+
 def _staged_refused(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
     return {"anomalies": _with(state.anomalies, ("staged-call-refused",))}
 
@@ -352,5 +360,7 @@ _CHANGES: dict[EventType, Callable[[TransactionState, Event, Mapping[str, Any]],
     EventType.WORK_FAILED: _work_failed,
     EventType.WORK_RESUMED: _work_resumed,
     EventType.WORK_LET_PASS: _let_pass,
+    EventType.DEADLINE_NEAR: _deadline_noted,
+    EventType.DEADLINE_PASSED: _deadline_noted,
     EventType.STAGED_REFUSED: _staged_refused,
 }

@@ -27,6 +27,9 @@ __all__ = [
     "check_lease",
     "end_lease",
     "has_ended",
+    "is_gone",
+    "new_token",
+    "no_longer_at_work",
     "renew_lease",
     "this_process",
 ]
@@ -98,7 +101,7 @@ class Lease:
 
     def is_over(self, now: datetime) -> bool:
         """Whether somebody else may take it: its time is up, or the process on this host is gone."""
-        return self.expires_at <= now or _is_gone(self.holder, self.token)
+        return self.expires_at <= now or is_gone(self.holder, self.token)
 
 
 class Leases:
@@ -134,9 +137,9 @@ class Leases:
                 return None
             held = cursor.one(_HELD, key)
             before = None if held is None else held[0]
-            if held is not None and datetime.fromisoformat(held[1]) > now and not _is_gone(held[0], held[2]):
+            if held is not None and datetime.fromisoformat(held[1]) > now and not is_gone(held[0], held[2]):
                 return None
-            lease = Lease(stream, packet_rec_id, this_process(), token_hex(8), now, now + lasts, before)
+            lease = Lease(stream, packet_rec_id, this_process(), new_token(), now, now + lasts, before)
             values = {
                 "hub": self._log.hub,
                 "site": self._log.site,
@@ -145,7 +148,6 @@ class Leases:
                 "taken_at": format_time(lease.taken_at),
                 "expires_at": format_time(lease.expires_at),
             }
-            _at_work.add(lease.token)  # before the commit: from then on everybody can see it
             cursor.run(_TAKE, key | values)
         return lease
 
@@ -169,12 +171,12 @@ class Leases:
             with self._log.database.write() as cursor:
                 cursor.run(_DROP, _key(lease))
         finally:
-            _at_work.discard(lease.token)
+            no_longer_at_work(lease.token)
 
 
 def has_ended(lease: Lease) -> None:
     """Note that a lease has ended with what was put on record, once that is committed."""
-    _at_work.discard(lease.token)
+    no_longer_at_work(lease.token)
 
 
 def check_lease(unit: UnitOfWork, lease: Lease) -> None:
@@ -209,6 +211,19 @@ def end_lease(unit: UnitOfWork, lease: Lease) -> None:
         raise _lost(lease)
 
 
+def new_token() -> str:
+    """Return what tells a lease from every other, before it is committed: from then on everybody can see it.
+    Until `no_longer_at_work`, something goes on under it in this process."""
+    token = token_hex(8)
+    _at_work.add(token)
+    return token
+
+
+def no_longer_at_work(token: str) -> None:
+    """Note that nothing goes on in this process any more under the lease of a token."""
+    _at_work.discard(token)
+
+
 def this_process() -> str:
     """Return the name under which this process takes leases: host, process, and since when it runs."""
     return _own_name(os.getpid())
@@ -219,7 +234,7 @@ def _own_name(number: int) -> str:  # of each number once: a process may fork
     return _name_of(number) or f"{socket.gethostname()}:{number}"
 
 
-def _is_gone(holder: str, token: str) -> bool:
+def is_gone(holder: str, token: str) -> bool:
     """Whether a holder is known to be at work no more: this process, which knows, or one of this host that
     runs no longer, or whose number another one has by now. Of another host's, or where the system does not
     tell, that is never known."""

@@ -10,7 +10,9 @@ from amie_engine.packet.naming import Kind, named
 from amie_engine.protocol import FINAL_STATES, Party, State, moves_from, step
 
 __all__ = [
+    "NEAR",
     "NEEDLESS",
+    "PASSED",
     "SET_FAILED",
     "START",
     "HeldPacket",
@@ -28,6 +30,9 @@ SET_FAILED = "failed"
 """What the call that sets a transaction failed answers in the outbox."""
 NEEDLESS = ("superseded", "transaction-ended")
 """The codes under which something leaves the outbox without anybody having refused it."""
+
+NEAR, PASSED = "near", "passed"
+"""What the log may have noted of a deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,9 @@ class TransactionState:
     """The record ids of the duplicates that are on record."""
     anomalies: tuple[str, ...] = ()
     failed_by: Party | None = None
+    deadline_noted: tuple[int, str] | None = None
+    """The version of the packet that was waited on when a deadline was noted last, and whether that was
+    `NEAR` or `PASSED`."""
 
     @property
     def is_final(self) -> bool:

@@ -68,6 +68,10 @@ class EventType(StrEnum):
     """A person had the site's handler called again."""
     WORK_LET_PASS = "work_let_pass"  # noqa: S105 # no password
     """A person let work begin that had to wait for other transactions."""
+    DEADLINE_NEAR = "deadline_near"
+    """The deadline of what is due in the transaction is near."""
+    DEADLINE_PASSED = "deadline_passed"
+    """The deadline of what is due in the transaction has passed; that alone fails nothing."""
     STAGED_REFUSED = "staged_refused"
     """What the site staged in a transaction of its own could not be carried out after its commit."""
     DOCUMENTS_ERASED = "documents_erased"

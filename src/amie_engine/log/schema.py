@@ -117,6 +117,27 @@ leases = Table(
 """Who is at work on what, and until when it is theirs alone. No event tells of it, and nothing derives from
 it; mostly empty."""
 
+subscriptions = Table(
+    "amie_subscriptions",
+    metadata,
+    Column("hub", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("position", _position, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text),
+    Column("not_before", Text),
+    Column("skipped", _position),
+    Column("skipped_by", Text),
+    Column("holder", Text),
+    Column("token", Text),
+    Column("expires_at", Text),
+    PrimaryKeyConstraint("hub", "site", "name", name="amie_subscriptions_pkey"),
+)
+"""How far each of a site's own subscribers has followed the log, what keeps it, and who delivers to it just
+now. No event tells of it, and nothing derives from it."""
+
 transactions = Table(
     "amie_transactions",
     metadata,
@@ -132,6 +153,7 @@ transactions = Table(
     Column("turn", Text),
     Column("due", Text, nullable=False),
     Column("deadline", Text),
+    Column("deadline_noted", Text),
     Column("opened_at", Text, nullable=False),
     Column("opened_position", _position, nullable=False),
     Column("updated_at", Text, nullable=False),

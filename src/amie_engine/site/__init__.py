@@ -1,8 +1,8 @@
 """The site's side: its handlers, and the loop that polls, receives, works, replies and sends."""
 
+from amie_engine.engine.retrying import Retries
 from amie_engine.site.handlers import Handler, Site
 from amie_engine.site.loading import load_site
-from amie_engine.site.retrying import Retries
 from amie_engine.site.round import Round
 from amie_engine.site.runner import Runner
 from amie_engine.site.stopping import stopping_on_signals

@@ -1,18 +1,18 @@
-"""A site: its name and its handlers, one for each type of packet that waits for it."""
+"""A site: its name, its handlers, one for each type of packet that waits for it, and its subscribers."""
 
 from __future__ import annotations
 
 import difflib
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from amie_engine.engine.leases import LEASE_TIME
+from amie_engine.engine.retrying import Retries
+from amie_engine.engine.subscription import Subscriber, Subscription, check_function
 from amie_engine.errors import HandlerInvalid
 from amie_engine.packet.base import Packet
 from amie_engine.protocol import TRANSACTION_TYPES, Move, Party
-from amie_engine.site.retrying import Retries
 from amie_engine.site.work import Work
 
 __all__ = ["HANDLED_TYPES", "Handler", "Site", "handler_name"]
@@ -24,6 +24,7 @@ The packet is of the class for its type. What is returned is checked when it is:
 return its reply is told so."""
 
 HandlerType = TypeVar("HandlerType", bound=Handler)
+SubscriberType = TypeVar("SubscriberType", bound=Subscriber)
 
 HANDLED_TYPES = frozenset(
     str(row.move)
@@ -35,13 +36,15 @@ HANDLED_TYPES = frozenset(
 
 
 class Site:
-    """A site and its handlers.
+    """A site, its handlers, and its subscribers to the log's events.
 
     Args:
         name: The site's AMIE name.
-        retries: How often and when a handler that raised is called again.
+        retries: How often and when a handler that raised is called again. A subscriber that raised is called
+            again after the same pauses, however often it does.
         lease: How long a handler may take from one sign of life to the next: a step that is done is one, and
-            ``work.alive()``. Whoever takes longer is taken for dead, and another worker begins anew.
+            ``work.alive()``; and how long a subscriber may take for one event. Whoever takes longer is taken
+            for dead, and another worker begins anew.
 
     A data packet without a handler of its own is answered with a success inform: its DNs are then the site's
     to fetch from the log, if it wants them.
@@ -61,6 +64,7 @@ class Site:
         self.retries = retries or Retries()
         self.lease = lease
         self._handlers: dict[str, Handler] = {}
+        self._subscriptions: dict[str, Subscription] = {}
 
     def __repr__(self) -> str:
         return f"<Site {self.name}, {len(self._handlers)} handlers>"
@@ -80,12 +84,50 @@ class Site:
 
         def register(handler: HandlerType) -> HandlerType:
             self._check_types(packet_types)
-            _check_handler(handler)
+            check_function(handler, "handler")
             for packet_type in packet_types:
                 self._handlers[packet_type] = handler
             return handler
 
         return register
+
+    def on_event(
+        self, name: str, *, types: str | Iterable[str] | None = None, since: str = "now"
+    ) -> Callable[[SubscriberType], SubscriberType]:
+        """Register a function that is called for the events of the site's log, in order, at least once.
+
+        Args:
+            name: The name under which the log knows how far the function has come. It must stay as it is,
+                whatever becomes of the function.
+            types: The types of event that it is given (docs/log.md has them all); all without.
+            since: Where it begins when it is new: ``now``, with what happens from then on, or ``beginning``.
+
+        Raises:
+            HandlerInvalid: The name can't be kept or is taken, there is no event of a type, no such place to
+                begin at, or the function is none that can be called and waited for.
+
+        Example:
+            >>> @site.on_event("warn the office", types=["deadline_near", "deadline_passed"])
+            ... def warn(event):
+            ...     mail("allocations@example.edu", event.trans_rec_id, event.sentence)
+        """
+
+        def register(function: SubscriberType) -> SubscriberType:
+            subscription = Subscription.of(name, function, types, since)
+            if name in self._subscriptions:
+                raise HandlerInvalid(
+                    f"Site {self.name} has a subscriber {name!r} already.",
+                    hint="Each goes through the log at a pace of its own: give each a name of its own.",
+                )
+            self._subscriptions[name] = subscription
+            return function
+
+        return register
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """The subscribers that are registered, in their order."""
+        return tuple(self._subscriptions.values())
 
     def handler_for(self, packet_type: str) -> Handler | None:
         """Return the handler for a type of packet; for a data packet without one, the plain confirmation."""
@@ -118,15 +160,3 @@ def handler_name(handler: Handler) -> str:
 def confirm(packet: Packet, work: Work) -> Packet:
     """Answer a packet with the draft of its reply, as it is."""
     return work.reply
-
-
-def _check_handler(handler: Any) -> None:
-    if not callable(handler):
-        raise HandlerInvalid(
-            f"A {type(handler).__name__} is no handler.", hint="Put @site.handles(...) above a function."
-        )
-    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
-        raise HandlerInvalid(
-            f"The handler {handler_name(handler)} is asynchronous, and nobody would await it.",
-            hint="Make it a plain function; it may call asyncio.run itself.",
-        )

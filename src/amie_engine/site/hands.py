@@ -1,20 +1,23 @@
-"""The threads in which a runner calls handlers."""
+"""The threads in which a runner calls handlers and subscribers."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from amie_engine.site.round import Round
 from amie_engine.site.worker import Worked
 
-__all__ = ["LOOK_AGAIN", "Hands"]
+__all__ = ["LOOK_AGAIN", "Hands", "Task"]
 
 logger = logging.getLogger("amie_engine.site")
 
 LOOK_AGAIN = 5.0
 """Seconds after which work that waits for a time, or for another process, is looked for again."""
+
+Task = Callable[[threading.Event], Round]
+"""Does all of a kind that may be done now, until the event is set, and tells what came of it."""
 
 _GOES_ON = frozenset({Worked.REPLIED, Worked.ASKED, Worked.FAILED, Worked.PARKED})
 """After these, something else may be ready."""
@@ -26,13 +29,11 @@ class Hands:
     They are there during a ``with`` block; at its end each finishes what it is at.
 
     Args:
-        work: Works on all that may be worked on now, and tells what came of it. It never raises.
+        tasks: What they do, each in a thread of its own. None of them raises.
         stop: Set at the end, or before by anybody.
-        count: How many threads.
     """
 
-    def __init__(self, work: Callable[[threading.Event], Round], stop: threading.Event, count: int) -> None:
-        self._work = work
+    def __init__(self, tasks: Sequence[Task], stop: threading.Event) -> None:
         self._stop = stop
         self._done = Round()
         self._news = threading.Event()
@@ -40,8 +41,8 @@ class Hands:
         self._looks = 0
         # Daemons: nobody waits for them who wants to end at once, with a second Ctrl-C.
         self._threads = [
-            threading.Thread(target=self._go_on, name=f"amie-worker-{number}", daemon=True)
-            for number in range(1, count + 1)
+            threading.Thread(target=self._go_on, args=(task,), name=f"amie-worker-{number}", daemon=True)
+            for number, task in enumerate(tasks, 1)
         ]
         self._threads.append(threading.Thread(target=self._watch, name="amie-watcher", daemon=True))
 
@@ -79,18 +80,15 @@ class Hands:
         self._news.set()
         self.look_again()
 
-    def _go_on(self) -> None:
+    def _go_on(self, task: Task) -> None:
         while not self._stop.is_set():
             looks = self._looks
-            try:
-                result = self._work(self._stop)
-            except SystemExit:  # a handler's; it is on record, and ends no daemon from within a thread
-                result = Round()
-                result.worked[Worked.FAILED] += 1
+            result = task(self._stop)
             with self._changed:
                 self._done.add(result)
-            if any(result.worked[end] for end in _GOES_ON):
+            if result.delivered or any(result.worked[end] for end in _GOES_ON):
                 self._news.set()
+                self.look_again()  # the others may have something to do by it
             else:
                 self._wait(looks)
 

@@ -21,12 +21,16 @@ class Round:
         received: How many packets came to what end: what was listed, and what histories brought that is new.
         worked: How many items of work came to what end.
         sent: How much of the outbox has arrived.
+        delivered: How many events the site's subscribers have taken.
+        undelivered: How many subscribers have raised.
         errors: What went wrong; the rest went on.
     """
 
     received: dict[OutcomeKind, int] = field(default_factory=lambda: dict.fromkeys(OutcomeKind, 0))
     worked: dict[Worked, int] = field(default_factory=lambda: dict.fromkeys(Worked, 0))
     sent: int = 0
+    delivered: int = 0
+    undelivered: int = 0
     errors: list[AMIEEngineError] = field(default_factory=list)
 
     def add(self, other: Round) -> None:
@@ -36,6 +40,8 @@ class Round:
         for end, count in other.worked.items():
             self.worked[end] += count
         self.sent += other.sent
+        self.delivered += other.delivered
+        self.undelivered += other.undelivered
         self.errors += other.errors
 
     @property

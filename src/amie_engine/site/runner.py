@@ -1,4 +1,4 @@
-"""The loop: poll, receive, work, send; and again, until it is asked to stop."""
+"""The loop: poll, receive, work, send, deliver; and again, until it is asked to stop."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
+from amie_engine.engine.subscription import Subscription
 from amie_engine.errors import AMIEEngineError, InternalError, SettingsError
 from amie_engine.site.handlers import Site
-from amie_engine.site.hands import LOOK_AGAIN, Hands
+from amie_engine.site.hands import LOOK_AGAIN, Hands, Task
 from amie_engine.site.pace import Pace
 from amie_engine.site.poller import FULL_LISTING_EVERY, Poller
 from amie_engine.site.round import Round
@@ -30,14 +33,16 @@ LONGEST_INTERVAL = 300.0
 
 
 class Runner:
-    """Runs a site: polls the service, receives what it lists, calls the handlers, sends the replies.
+    """Runs a site: polls the service, receives what it lists, calls the handlers, sends the replies, calls
+    subscribers.
 
-    A handler's exception, a bad packet or a call that fails never stops the loop or the other packets.
+    An exception of the site's code, a bad packet or a call that fails never stops the loop or the others. A
+    subscriber that is new, and follows the log from now on, begins when the runner is made.
 
     Args:
         engine: The site's engine.
         client: A client for the same site.
-        site: The site's handlers.
+        site: The site's handlers and subscribers.
         interval: Seconds between two polls after one that had news.
         longest_interval: Seconds between two polls after many without news.
         full_listing_every: How long after a listing of all that is in progress the next one is due; in
@@ -48,6 +53,7 @@ class Runner:
 
     Raises:
         SettingsError: Engine, client and handlers are not all of one site, or there is no worker.
+        LogError: The database can't be used.
     """
 
     def __init__(
@@ -81,6 +87,8 @@ class Runner:
         self._pace = Pace(interval, longest_interval)
         self._poll_at: datetime | None = None
         self._longest_pause = timedelta()
+        for subscription in site.subscriptions:
+            engine.subscriptions.begin(subscription)
 
     def poll_once(self) -> dict[OutcomeKind, int]:
         """Take in what is new at the service, and the histories of transactions that have gone on unseen;
@@ -141,24 +149,38 @@ class Runner:
         _raise_first(result)
         return result.sent
 
+    def deliver_once(self) -> int:
+        """Call the site's subscribers for all that is new to them; return how many events they have taken.
+
+        Raises:
+            LogError: The database can't be used.
+        """
+        result = Round()
+        self._deliver_all(result, None)
+        _raise_first(result)
+        return result.delivered
+
     def run_once(self, stop: threading.Event | None = None) -> Round:
-        """One round: poll, work, send. What fails is in the round's ``errors``; the rest goes on.
+        """One round: poll, work, send, deliver. What fails is in the round's ``errors``; the rest goes on.
 
         Args:
-            stop: Once it is set, no further handler is called; what was decided is still sent.
+            stop: Once it is set, no further handler or subscriber is called; what was decided is still sent.
         """
         result = Round()
         self._try(result, "polling", self._poller.poll)
         self._try(result, "working", lambda result: self._work(result, stop))
         self._try(result, "sending", self._send)
+        self._try(result, "noting deadlines", self._note_deadlines)
+        self._deliver_all(result, stop)
         return result
 
     def tick(self, stop: threading.Event | None = None, *, works: bool = True) -> tuple[Round, float]:
-        """Do what is due now: poll when it is time, work, send; for a loop of the site's own.
+        """Do what is due now: poll when it is time, work, send, deliver; for a loop of the site's own.
 
         Args:
-            stop: Once it is set, no further handler is called; what was decided is still sent.
-            works: Whether handlers are called; False where other threads or processes do that.
+            stop: Once it is set, no further handler or subscriber is called; what was decided is still sent.
+            works: Whether handlers and subscribers are called; False where other threads or processes do
+                that.
 
         Returns:
             What was done, and after how many seconds the service is to be polled next. Work that waits for a
@@ -172,6 +194,9 @@ class Runner:
             self._try(result, "working", lambda result: self._work(result, stop))
         if not result.key_is_refused and (polls or not self._pace.is_refused):
             self._try(result, "sending", self._send)
+        self._try(result, "noting deadlines", self._note_deadlines)
+        if works:
+            self._deliver_all(result, stop)
         if polls or result.has_news or result.key_is_refused:
             self._plan_next_poll(result)
         assert self._poll_at is not None  # noqa: S101 # the first tick polls
@@ -183,8 +208,9 @@ class Runner:
     ) -> None:
         """Run until ``stop`` is set; in the main thread also until SIGTERM or SIGINT.
 
-        Handlers are called in threads of their own: a slow one holds up neither polling nor sending. One that
-        is at work at the end is finished first, and what was decided is sent.
+        Handlers are called in threads of their own, and each subscriber is in one of its own: a slow one
+        holds up neither polling nor sending. One that is at work at the end is finished first, and what was
+        decided is sent.
 
         Args:
             stop: Set it to end the loop.
@@ -192,7 +218,7 @@ class Runner:
         """
         stop = stop or threading.Event()
         in_threads = not self.engine.database.is_in_memory
-        hands = Hands(self._work_alone, stop, self._workers if in_threads else 0)
+        hands = Hands(self._tasks() if in_threads else (), stop)
         with stopping_on_signals(stop), hands:
             while not stop.is_set():
                 polls = self._is_poll_due()
@@ -200,7 +226,7 @@ class Runner:
                 hands.add_what_was_done(result)
                 if result.has_news:
                     hands.look_again()
-                if on_round is not None and (polls or result.moved or result.errors):
+                if on_round is not None and (polls or result.moved or result.delivered or result.errors):
                     on_round(result)
                 if not (result.moved and not result.errors):
                     hands.wait(min(seconds, LOOK_AGAIN))
@@ -208,7 +234,7 @@ class Runner:
         hands.add_what_was_done(result)
         if not self._pace.is_refused:
             self._try(result, "sending", self._send)
-        if on_round is not None and (result.moved or result.errors):
+        if on_round is not None and (result.moved or result.delivered or result.errors):
             on_round(result)
         logger.info("Stopped.")
 
@@ -230,11 +256,54 @@ class Runner:
         self._longest_pause = timedelta(seconds=pause)
         self._poll_at = self.engine.now() + timedelta(seconds=0 if at_once else pause)
 
+    def _tasks(self) -> list[Task]:
+        """What is done in threads of their own."""
+        delivering = [partial(self._deliver_alone, subscription) for subscription in self.site.subscriptions]
+        return [*[self._work_alone] * self._workers, *delivering]
+
     def _work_alone(self, stop: threading.Event) -> Round:
         """Call the handlers for all that may be worked on now, and nothing else."""
         result = Round()
-        self._try(result, "working", lambda result: self._work(result, stop))
+        try:
+            self._try(result, "working", lambda result: self._work(result, stop))
+        except SystemExit:  # a handler's; it is on record, and ends no daemon from within a thread
+            result.worked[Worked.FAILED] += 1
         return result
+
+    def _deliver_alone(self, subscription: Subscription, stop: threading.Event) -> Round:
+        """Call one subscriber for all that is new to it, and nothing else."""
+        result = Round()
+        with suppress(SystemExit):  # likewise
+            self._deliver(subscription, result, stop)
+        return result
+
+    def _deliver_all(self, result: Round, stop: threading.Event | None) -> None:
+        for subscription in self.site.subscriptions:
+            self._deliver(subscription, result, stop)
+
+    def _deliver(self, subscription: Subscription, result: Round, stop: threading.Event | None) -> None:
+        def deliver(result: Round) -> None:
+            delivery = self.engine.subscriptions.deliver_to(
+                subscription,
+                retries=self.site.retries,
+                lease=self.site.lease,
+                stop=stop,
+                jitter=self._jitter,
+            )
+            result.delivered += delivery.count
+            result.undelivered += delivery.error is not None
+
+        self._try(result, f"delivering to {subscription.name}", deliver)
+
+    def _note_deadlines(self, result: Round) -> None:
+        for noted in self.engine.note_deadlines():
+            logger.warning(
+                "The %s's deadline in transaction %s %s: %s.",
+                noted.turn,
+                noted.trans_rec_id or noted.stream,
+                "has passed" if noted.passed else "is near",
+                f"{noted.deadline:%Y-%m-%d %H:%M %Z}",
+            )
 
     def _work(self, result: Round, stop: threading.Event | None) -> None:
         for end, count in self._worker.work_once(stop).items():

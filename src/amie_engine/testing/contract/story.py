@@ -193,7 +193,10 @@ def _failures(engine: Engine, clock: Clock) -> None:
     engine.receive(project_request(5))
     deadline = engine.expected_reply(1005).deadline
     assert deadline is not None
+    clock.now = deadline - timedelta(days=1)
+    engine.note_deadlines()
     clock.now = deadline + timedelta(days=1)
+    engine.note_deadlines()
     engine.confirm_deadline(1005, actor="operator")
 
 

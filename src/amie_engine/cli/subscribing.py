@@ -1,0 +1,129 @@
+"""The command about the site's subscribers: how far each has followed the log, and what keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from amie_engine.cli.opening import open_log
+from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
+from amie_engine.cli.output import print_json, shown
+from amie_engine.cli.tables import age
+from amie_engine.cli.working import Actor, tell, who
+from amie_engine.engine import Engine
+from amie_engine.engine.checkpoints import SubscriberRow
+from amie_engine.errors import SettingsError, SubscriberNotFound
+from amie_engine.log.whole import read_events
+
+__all__ = ["subscribers"]
+
+
+def subscribers(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="One of them.", show_default=False)
+    ] = None,
+    skip: Annotated[
+        bool, typer.Option("--skip", help="Have NAME skip the event that it fails at: it never gets it.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Have the event that NAME fails at tried again at once.")
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Forget NAME: if it is there again, it is new.")
+    ] = False,
+    actor: Actor = None,
+    database: DatabaseUrl = None,
+    site: SiteOfLog = None,
+    hub: HubOfLog = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the site's subscribers: how far each has followed the log, and what keeps it.
+
+    Each is given the events in order. So one that fails at an event waits there, and is called again with
+    growing pauses, while the others go on: mend what is wrong, or have it skip that event. Who had what
+    skipped is kept.
+
+    Examples:
+
+        amie-engine subscribers
+        amie-engine subscribers "mail the PI" --skip --actor "head of operations"
+    """
+    options = {"--skip": skip, "--retry": retry, "--remove": remove}
+    chosen = [option for option, given in options.items() if given]
+    if len(chosen) > 1:
+        raise SettingsError(f"{' and '.join(chosen)} can't be had at once.", hint="Give one of them.")
+    if chosen and name is None:
+        raise SettingsError(f"{chosen[0]} needs the NAME of a subscriber.")
+    with open_log(database=database, site=site, hub=hub, config=config) as engine:
+        if name is None or not chosen:
+            _list(engine, _found(engine, name), as_json=as_json)
+        elif skip:
+            position = engine.subscriptions.skip(name, actor=who(actor))
+            tell(f"Skipped: {name} is not given the event at position {position}.", as_json=as_json)
+        elif retry:
+            engine.subscriptions.retry(name)
+            tell(f"{name} is called again.", as_json=as_json)
+        else:
+            engine.subscriptions.remove(name)
+            tell(f"Forgotten: {name}.", as_json=as_json)
+
+
+def _found(engine: Engine, name: str | None) -> list[SubscriberRow]:
+    found = [row for row in engine.subscriptions.all() if name in (None, row.name)]
+    if name is not None and not found:
+        raise SubscriberNotFound(f"The log knows no subscriber {name[:100]!r}.")
+    return found
+
+
+def _list(engine: Engine, rows: Sequence[SubscriberRow], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+        return
+    console = Console(highlight=False)
+    if not rows:
+        console.print("Nobody has subscribed to the log.")
+        return
+    now = engine.now()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("subscriber", overflow="fold")
+    for column in ("position", "behind"):
+        table.add_column(column, no_wrap=True, justify="right")
+    table.add_column("since", no_wrap=True)
+    table.add_column("trouble", overflow="fold")
+    for row in rows:
+        style = "bold red" if row.failures else ""
+        table.add_row(
+            shown(row.name),
+            str(row.position),
+            str(row.behind),
+            age(row.updated_at, now),
+            Text(_trouble(engine, row, now), style=style),
+        )
+    console.print(table)
+    for row in rows:
+        if row.skipped is not None:
+            told = f"{row.name} skipped the event at position {row.skipped}, by {row.skipped_by}."
+            console.print(shown(told), soft_wrap=True)
+
+
+def _trouble(engine: Engine, row: SubscriberRow, now: datetime) -> str:
+    if not row.failures:
+        return "" if row.holder is None else f"none: {row.holder} delivers"
+    times = "once" if row.failures == 1 else f"{row.failures} times"
+    again = f"; again {age(row.not_before, now)}" if row.not_before and row.not_before > now else ""
+    return f"{row.error} at {_event_behind(engine, row.position)}, {times}{again}"
+
+
+def _event_behind(engine: Engine, position: int) -> str:
+    """The event that keeps a subscriber."""
+    with engine.log.read() as reader:
+        found = read_events(reader.cursor, position, 1)
+    of = f" of transaction {found[0].trans_rec_id}" if found and found[0].trans_rec_id else ""
+    return f"event {position + 1}{f' ({found[0].type}{of})' if found else ''}"
