@@ -47,6 +47,7 @@ CALLS = [
     "receive_all",
     "release",
     "reply",
+    "resend",
     "start",
     "transactions",
     "view",

@@ -38,8 +38,8 @@ where whoever reads the output (`head`, say) went away before its end.
 **`--json`** prints JSON to standard output and nothing else there; `run --json` and `sandbox --json` print a
 line for each thing that they tell.
 
-**Personal data** is shown by `show --documents`, `quarantine ID` and `export`, and by nothing else; the
-first and the last have `--redact`. Copies made by `backup` hold it. It is never in what is logged.
+**Personal data** is shown by `show --documents`, `resend`, `quarantine ID` and `export`, and by nothing else;
+the first and the last have `--redact`. Copies made by `backup` hold it. It is never in what is logged.
 """
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
@@ -14,18 +12,22 @@ from rich.table import Table
 from rich.text import Text
 
 from amie_engine.cli.opening import find_transaction, open_log
-from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog, Transaction
+from amie_engine.cli.options import (
+    Actor,
+    AsJson,
+    ConfigFile,
+    DatabaseUrl,
+    HubOfLog,
+    Reason,
+    SiteOfLog,
+    Transaction,
+    who,
+)
 from amie_engine.cli.output import one_line, print_json, shown
 from amie_engine.cli.tables import age, deadline_text
 from amie_engine.engine.work import AskedQuestion, WorkRow
 
 __all__ = ["answer", "confirm_deadline", "fail", "let_pass", "retry", "work"]
-
-Actor = Annotated[
-    str | None,
-    typer.Option(metavar="WHO", help="Who does it, for the record.", show_default="the user's name"),
-]
-Reason = Annotated[str, typer.Option(metavar="WHY", help="Why, for the record; no personal data.")]
 
 _STYLES = {
     "ready": "green",
@@ -98,7 +100,7 @@ def answer(
         name = find_transaction(engine, transaction)
         asked = engine.work.asked(name, question=question)
         if text is not None:
-            engine.work.answer(name, text, question=asked.name, actor=_who(actor))
+            engine.work.answer(name, text, question=asked.name, actor=who(actor))
     if text is None:
         _print_question(asked, as_json=as_json)
     else:
@@ -124,7 +126,7 @@ def retry(
         amie-engine retry 87100001 --reason "the storage is up again"
     """
     with open_log(database=database, site=site, hub=hub, config=config) as engine:
-        engine.work.retry(find_transaction(engine, transaction), actor=_who(actor), reason=reason)
+        engine.work.retry(find_transaction(engine, transaction), actor=who(actor), reason=reason)
     _tell(f"The handler of transaction {transaction} is called again.", as_json=as_json)
 
 
@@ -145,7 +147,7 @@ def let_pass(
         amie-engine let-pass 87100002 --reason "the other one waits for an approval"
     """
     with open_log(database=database, site=site, hub=hub, config=config) as engine:
-        engine.work.let_pass(find_transaction(engine, transaction), actor=_who(actor), reason=reason)
+        engine.work.let_pass(find_transaction(engine, transaction), actor=who(actor), reason=reason)
     _tell(f"Transaction {transaction} waits for no other any more.", as_json=as_json)
 
 
@@ -168,7 +170,7 @@ def fail(
         amie-engine fail 87100001 --reason "the grant was withdrawn"
     """
     with open_log(database=database, site=site, hub=hub, config=config) as engine:
-        engine.fail(find_transaction(engine, transaction), reason, actor=_who(actor))
+        engine.fail(find_transaction(engine, transaction), reason, actor=who(actor))
     _tell(f"Transaction {transaction} is to be set failed: `amie-engine run` sends it.", as_json=as_json)
 
 
@@ -188,18 +190,8 @@ def confirm_deadline(
         amie-engine confirm-deadline 87100001
     """
     with open_log(database=database, site=site, hub=hub, config=config) as engine:
-        engine.confirm_deadline(find_transaction(engine, transaction), actor=_who(actor))
+        engine.confirm_deadline(find_transaction(engine, transaction), actor=who(actor))
     _tell(f"Transaction {transaction} is taken for failed.", as_json=as_json)
-
-
-def _who(actor: str | None) -> str:
-    """Who does it: the user, where nobody is named. In a container the user may have no name."""
-    if actor:
-        return actor
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
 
 
 def _table(rows: Sequence[WorkRow], now: datetime) -> Table:
@@ -237,12 +229,17 @@ def _waits_for(row: WorkRow, now: datetime) -> str:
 
 def _what_to_do(rows: Sequence[WorkRow]) -> list[str]:
     hints = {
+        "refused": "Refused: amie-engine resend TRANS shows why, and sends it mended",
         "asking": "Asking: amie-engine answer TRANS, then amie-engine answer TRANS ANSWER",
         "parked": "Parked: amie-engine show TRANS --documents, then amie-engine retry TRANS",
         "blocked": "Blocked: it starts by itself; at once with amie-engine let-pass TRANS",
     }
-    there = {row.status for row in rows}
+    there = {"refused" if _was_refused(row) else row.status for row in rows}
     return [hint for status, hint in hints.items() if status in there]
+
+
+def _was_refused(row: WorkRow) -> bool:
+    return row.status == "parked" and (row.reason or "").startswith("rejected: ")
 
 
 def _print_question(asked: AskedQuestion, *, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from amie_engine.errors import (
     ReplyAlreadyDecided,
     ServiceAuthenticationError,
     ServiceConflict,
+    ServiceNotFound,
     ServiceUnreachable,
 )
 from amie_engine.site.telling import told
@@ -96,10 +97,18 @@ class Sender:
     def _settle(self, outgoing: Outgoing) -> bool:
         """Send an entry, or look for it first; tell whether it has arrived."""
         if outgoing.status == "pending":
-            return self._send(outgoing)
+            return (outgoing.attempts > 0 and self._is_there(outgoing)) or self._send(outgoing)
         if not self._due_again(outgoing):
             return False
         return (outgoing.kind == "packet" and self._look(outgoing)) or self._send(outgoing)
+
+    def _is_there(self, outgoing: Outgoing) -> bool:
+        """Look for what was refused before, and is to be sent again; a transaction that the service does not
+        know, it may refuse once more."""
+        try:
+            return outgoing.kind == "packet" and self._look(outgoing)
+        except ServiceNotFound:
+            return False
 
     def _due_again(self, outgoing: Outgoing) -> bool:
         if outgoing.attempted_at is None:
