@@ -2,9 +2,25 @@
 
 from amie_engine.site.handlers import Handler, Site
 from amie_engine.site.loading import load_site
+from amie_engine.site.reconciling import Reconciler, Reconciliation
 from amie_engine.site.retrying import Retries
 from amie_engine.site.round import Round
 from amie_engine.site.runner import Runner
+from amie_engine.site.standing import Standing, Verdict
 from amie_engine.site.work import Deferral, Notebook, Work
 
-__all__ = ["Deferral", "Handler", "Notebook", "Retries", "Round", "Runner", "Site", "Work", "load_site"]
+__all__ = [
+    "Deferral",
+    "Handler",
+    "Notebook",
+    "Reconciler",
+    "Reconciliation",
+    "Retries",
+    "Round",
+    "Runner",
+    "Site",
+    "Standing",
+    "Verdict",
+    "Work",
+    "load_site",
+]

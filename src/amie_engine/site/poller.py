@@ -14,7 +14,7 @@ from amie_engine.packet.packetlist import PacketList
 from amie_engine.site.round import Round
 from amie_engine.site.telling import told
 
-__all__ = ["FULL_LISTING_EVERY", "Poller"]
+__all__ = ["FULL_LISTING_EVERY", "Poller", "trans_rec_id_in"]
 
 logger = logging.getLogger("amie_engine.site")
 
@@ -83,7 +83,7 @@ class Poller:
                 histories[outcome.trans_rec_id] = None
         unseen = self._moved_unseen(listing) if is_full else ()
         for trans_rec_id in (*histories, *unseen):
-            self._adopt(trans_rec_id, result)
+            self.adopt(trans_rec_id, result)
         if is_full:
             self._acknowledge(listing)
             self._listed_all_at = now
@@ -126,7 +126,7 @@ class Poller:
         """
         documents = (entry.document for entry in listing.unreadable)
         listed = {str(packet.trans_rec_id) for packet in listing} | {
-            _trans_rec_id(each) for each in documents
+            trans_rec_id_in(each) for each in documents
         }
         now = self._engine.now()
         open_ids = [transaction.trans_rec_id for transaction in self._engine.transactions(open_only=True)]
@@ -138,9 +138,14 @@ class Poller:
             self._looks[name] = (now + pause, pause)
         return due[:_LOOKS_A_ROUND]
 
-    def _adopt(self, trans_rec_id: str, result: Round) -> None:
-        """Fetch the history of a transaction of which a packet came whose predecessors the log has not: it
-        began before the log did, or another tool of the site has replied in it."""
+    def adopt(self, trans_rec_id: str, result: Round) -> None:
+        """Fetch the history of a transaction and take it in: of one, say, of which a packet came whose
+        predecessors the log has not, since it began before the log did, or another tool of the site has
+        replied in it. That it can't be fetched is noted.
+
+        Raises:
+            LogError: The database can't be used.
+        """
         try:
             outcomes = self._engine.adopt(self._client.get_transaction(trans_rec_id))
         except AMIERequestError as error:
@@ -179,6 +184,8 @@ def _note(result: Round, error: AMIEEngineError) -> None:
     logger.warning("%s: %s", error.code, told(error))
 
 
-def _trans_rec_id(document: Any) -> str:
+def trans_rec_id_in(document: Any) -> str:
+    """Return the record id of the transaction that a document names, as text; empty where it names none."""
     header = document.get("header") if isinstance(document, dict) else None
-    return str(header.get("trans_rec_id")) if isinstance(header, dict) else ""
+    name = header.get("trans_rec_id") if isinstance(header, dict) else None
+    return "" if name is None else str(name)

@@ -15,6 +15,7 @@ from amie_engine.site.handlers import Site
 from amie_engine.site.hands import LOOK_AGAIN, Hands
 from amie_engine.site.pace import Pace
 from amie_engine.site.poller import FULL_LISTING_EVERY, Poller
+from amie_engine.site.reconciling import Reconciler, Reconciliation
 from amie_engine.site.round import Round
 from amie_engine.site.sender import Sender
 from amie_engine.site.stopping import stopping_on_signals
@@ -115,6 +116,19 @@ class Runner:
         self._send(result)
         _raise_first(result)
         return result.sent
+
+    def reconcile(self, *, take_in: bool = False) -> Reconciliation:
+        """Compare what the service has of each open transaction with what the log has.
+
+        Args:
+            take_in: Whether to take in what the service has and the log has not, and compare again; without
+                it nothing is changed.
+
+        Raises:
+            AMIERequestError: The service could not be asked.
+            LogError: The database can't be used.
+        """
+        return Reconciler(self.engine, self.client).reconcile(take_in=take_in)
 
     def run_once(self, stop: threading.Event | None = None) -> Round:
         """One round: poll, work, send. What fails is in the round's ``errors``; the rest goes on.
