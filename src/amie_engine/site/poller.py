@@ -11,6 +11,7 @@ from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, Outcome, OutcomeKind
 from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError
 from amie_engine.packet.packetlist import PacketList
+from amie_engine.site.client_states import ClientStates
 from amie_engine.site.round import Round
 from amie_engine.site.telling import told
 
@@ -31,6 +32,8 @@ _LOOKS_A_ROUND = 50
 _BATCH = 100
 """How many packets are taken in in one commit: each commit waits for the disk."""
 
+_TAKEN_IN = frozenset({OutcomeKind.ACCEPTED, OutcomeKind.ALREADY_THERE})
+
 _LOUD = {
     OutcomeKind.CONFLICT: "Packet %s of transaction %s came again with other content; both are kept.",
     OutcomeKind.QUARANTINED: "Packet %s of transaction %s is in quarantine.",
@@ -47,14 +50,21 @@ class Poller:
         engine: Where the packets go.
         client: A client for the same site.
         full_listing_every: How long after a full listing the next one is due.
+        client_states: What notes at the service which packets were taken in, where the site wants that.
     """
 
     def __init__(
-        self, engine: Engine, client: AMIEClient, *, full_listing_every: timedelta = FULL_LISTING_EVERY
+        self,
+        engine: Engine,
+        client: AMIEClient,
+        *,
+        full_listing_every: timedelta = FULL_LISTING_EVERY,
+        client_states: ClientStates | None = None,
     ) -> None:
         self._engine = engine
         self._client = client
         self._full_listing_every = full_listing_every
+        self._client_states = client_states
         self._listed_all_at: datetime | None = None
         self._listed_at: datetime | None = None
         self._noted: set[str] = set()
@@ -75,9 +85,12 @@ class Poller:
         since = None if is_full or self._listed_at is None else self._listed_at - _OVERLAP
         listing = self._client.list_packets(update_time_start=since)
         histories: dict[str, None] = {}
+        taken_in: set[str] = set()
         for outcome in self._receive((*listing, *(entry.document for entry in listing.unreadable)), result):
             result.received[outcome.kind] += 1
             self._tell(outcome)
+            if outcome.kind in _TAKEN_IN:
+                taken_in.add(outcome.packet_rec_id or "")
             gap = outcome.history_needed or outcome.kind is OutcomeKind.HELD
             if gap and outcome.trans_rec_id is not None:
                 histories[outcome.trans_rec_id] = None
@@ -87,6 +100,8 @@ class Poller:
         if is_full:
             self._acknowledge(listing)
             self._listed_all_at = now
+        if self._client_states is not None:
+            self._client_states.see(listing, taken_in, is_full=is_full)
         self._listed_at = now
 
     def _is_full_listing_due(self, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
 from amie_engine.errors import AMIEEngineError, InternalError, SettingsError
+from amie_engine.site.client_states import ClientStates
 from amie_engine.site.handlers import Site
 from amie_engine.site.hands import LOOK_AGAIN, Hands
 from amie_engine.site.pace import Pace
@@ -45,10 +46,13 @@ class Runner:
             between, only what has changed is asked for.
         workers: In how many threads `run` calls handlers. With a log in memory there are none: then handlers
             are called between the polls.
+        client_state: What to note at the service on each packet that was taken in, as its ``client_state``,
+            so that other tools of the site see it; None for nothing.
         jitter: Gives a number from 0 to 1 that spreads retries and polls; for tests.
 
     Raises:
-        SettingsError: Engine, client and handlers are not all of one site, or there is no worker.
+        SettingsError: Engine, client and handlers are not all of one site, there is no worker, or the
+            client_state can't be one.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Runner:
         longest_interval: float = LONGEST_INTERVAL,
         full_listing_every: timedelta = FULL_LISTING_EVERY,
         workers: int = 1,
+        client_state: str | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         if not engine.site == client.site_name == site.name:
@@ -76,7 +81,10 @@ class Runner:
         self.site = site
         self._workers = workers
         self._jitter = jitter
-        self._poller = Poller(engine, client, full_listing_every=full_listing_every)
+        self._client_states = None if client_state is None else ClientStates(engine, client, client_state)
+        self._poller = Poller(
+            engine, client, full_listing_every=full_listing_every, client_states=self._client_states
+        )
         self._worker = Worker(engine, site, jitter=jitter)
         self._sender = Sender(engine, client, jitter=jitter)
         self._pace = Pace(interval, longest_interval)
@@ -140,6 +148,7 @@ class Runner:
         self._try(result, "polling", self._poller.poll)
         self._try(result, "working", lambda result: self._work(result, stop))
         self._try(result, "sending", self._send)
+        self._note_client_states(result)
         return result
 
     def tick(self, stop: threading.Event | None = None, *, works: bool = True) -> tuple[Round, float]:
@@ -161,6 +170,7 @@ class Runner:
             self._try(result, "working", lambda result: self._work(result, stop))
         if not result.key_is_refused and (polls or not self._pace.is_refused):
             self._try(result, "sending", self._send)
+            self._note_client_states(result)
         if polls or result.has_news or result.key_is_refused:
             self._plan_next_poll(result)
         assert self._poll_at is not None  # noqa: S101 # the first tick polls
@@ -233,6 +243,11 @@ class Runner:
         sent = self._sender.send_once()
         result.sent += sent.arrived
         result.errors += sent.errors
+
+    def _note_client_states(self, result: Round) -> None:
+        """After all else of a round, and where all else went well."""
+        if self._client_states is not None and not result.errors:
+            self._client_states.set_some()
 
     def _try(self, result: Round, doing: str, step: Callable[[Round], None]) -> None:
         try:
