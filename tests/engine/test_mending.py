@@ -59,6 +59,16 @@ def test_what_was_refused_is_shown_with_the_services_words_and_our_own_findings(
     assert "Robin" not in repr(refusal)
 
 
+def test_a_value_of_another_kind_than_its_field_is_found(engine: Engine) -> None:
+    engine.receive(rpc())
+    odd: Any = ["Q"]
+    engine.reply(
+        1, filled(engine, 1, PiPersonID="u42", PiRemoteSiteLogin="r", ProjectID="p", PiMiddleName=odd)
+    )
+    refuse(engine)
+    assert engine.outbox.rejected(1)[0].problems == ("PiMiddleName takes one text or number",)
+
+
 def test_a_mended_reply_takes_the_place_of_the_one_that_was_refused(refused: Engine) -> None:
     handle = refused.resend(1, {"PiRemoteSiteLogin": "rex2"}, actor="help desk", reason="they said so")
     assert (handle.trans_rec_id, handle.answers) == ("1", "10")

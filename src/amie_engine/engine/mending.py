@@ -101,7 +101,7 @@ def refusals_in(view: View, state: TransactionState) -> list[Refusal]:
                 message=(told or {}).get("message"),
                 packet=packet,
                 missing=missing,
-                problems=problems,
+                problems=problems if packet is None else (*problems, *_odd(packet)),
             )
         )
     return found
@@ -208,8 +208,13 @@ def _change(packet: Packet, changes: Mapping[str, Any]) -> None:
 def _check(found: Field[Any], value: Any) -> None:
     """Refuse a value of another kind than the field's; whether its text has the right form, the checks of any
     packet tell."""
-    if value is None:
-        return
+    wanted = None if value is None else _wanted(found, value)
+    if wanted is not None:
+        raise ChangeInvalid(f"{found.name} takes {wanted}.", hint="Give it in that form.")
+
+
+def _wanted(found: Field[Any], value: Any) -> str | None:
+    """What a field takes, where a value is of another kind; None where it fits."""
     if found.kind == "list":
         fits = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
         wanted = "a list of texts"
@@ -221,8 +226,14 @@ def _check(found: Field[Any], value: Any) -> None:
     else:
         fits = isinstance(value, str | int | float | Decimal | date) and not isinstance(value, bool)
         wanted = "one text or number"
-    if not fits:
-        raise ChangeInvalid(f"{found.name} takes {wanted}.", hint="Give it in that form.")
+    return None if fits else wanted
+
+
+def _odd(packet: Packet) -> tuple[str, ...]:
+    """What is of another kind than its field: a reply may have it all the same, and the service refuse it."""
+    body = packet._body
+    named = ((name, _wanted(found, body[name])) for name, found in packet._fields.items() if name in body)
+    return tuple(f"{name} takes {wanted}" for name, wanted in named if wanted is not None)
 
 
 def _changed(packet: Packet, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
