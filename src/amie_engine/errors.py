@@ -24,6 +24,8 @@
      │   ├─ ReplyIncomplete                 reply-incomplete
      │   ├─ ReplyInvalid                    reply-invalid
      │   ├─ StartNotAllowed                 start-not-allowed
+     │   ├─ NothingRefused                  nothing-refused
+     │   ├─ ChangeInvalid                   change-invalid
      │   ├─ QuarantineNotFound              quarantine-not-found
      │   ├─ WorkNotFound                    work-not-found
      │   ├─ AnswerInvalid                   answer-invalid
@@ -89,6 +91,7 @@ __all__ = [
     "AnswerInvalid",
     "BackupFailed",
     "BackupUnsupported",
+    "ChangeInvalid",
     "CommitInDoubt",
     "ConcurrencyConflict",
     "ConnectionLost",
@@ -114,6 +117,7 @@ __all__ = [
     "LogDamaged",
     "LogError",
     "LogNotEmpty",
+    "NothingRefused",
     "NothingToSeal",
     "PacketError",
     "PacketInvalidData",
@@ -331,6 +335,19 @@ class StartNotAllowed(EngineError, ValueError):
     """A site may not begin a transaction with a packet of this type."""
 
     code = "start-not-allowed"
+
+
+class NothingRefused(EngineError):
+    """Nothing that the service refused waits in the transaction to be sent again."""
+
+    code = "nothing-refused"
+    default_hint = "See with `amie-engine show` what became of it; somebody may have sent it again already."
+
+
+class ChangeInvalid(EngineError, ValueError):
+    """What is to be changed in a packet is no field of it, or the value is not of the field's kind."""
+
+    code = "change-invalid"
 
 
 class QuarantineNotFound(EngineError, LookupError):

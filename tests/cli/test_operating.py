@@ -71,6 +71,21 @@ def test_single_rounds_play_a_scenario_to_its_end(amie: Amie, service: Sandbox) 
     assert {one["state"] for one in amie("transactions", "--json").json} == {"completed"}
 
 
+def test_the_settings_may_have_it_noted_what_was_taken_in(
+    amie: Amie, service: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMIE_ENGINE_CLIENT_STATE", "received")
+    service.start_scenario(RPC)
+    assert amie("run", "--once", "--site", "campus.site:site").status == 0
+    [request] = [
+        packet
+        for one in service.transactions()
+        for packet in service.transaction(one.trans_rec_id)["DATA"]
+        if packet["type"] == RPC and packet["body"]["ResourceList"] == [service.resources[0]]
+    ]
+    assert request["header"]["client_state"] == "received"
+
+
 def test_a_round_with_an_error_has_status_1_and_says_which(
     amie: Amie, service: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def test_the_file_is_the_one_that_is_named(folder: Path) -> None:
         ("interval = 0\n", "more than 0 seconds"),
         ("interval = nan\n", "more than 0 seconds"),
         ("interval = 86400\n", "less than a day"),
+        ('client_state = "not one word"\n', "client_state must have 1 to 32 letters"),
         ('acknowledge_inform = "sometimes"\n', "never, when_lingering, always"),
         ('log_level = "LOUD"\n', "DEBUG, INFO, WARNING, ERROR"),
         (f'api_key = "{SECRET}"\napi_key_file = "key"\n', "Both api_key and api_key_file are set"),

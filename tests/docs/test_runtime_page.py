@@ -8,6 +8,7 @@ from typing import Any
 
 from amie_engine import Engine
 from amie_engine.engine.ordering import ORDER_RULES
+from amie_engine.site import Verdict
 from amie_engine.site.worker import Worked, Worker
 from amie_engine.testing import Clock
 from tests.site.site_packets import request
@@ -44,6 +45,11 @@ def test_the_table_of_rules_is_that_of_the_engine() -> None:
         for rule in ORDER_RULES
     ]
     assert rows == rules
+
+
+def test_every_verdict_of_a_reconciliation_has_a_row() -> None:
+    section = PAGE.split("\n## Reconciling\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE) == [str(verdict) for verdict in Verdict]
 
 
 def test_the_handler_with_steps_does_what_it_says(tmp_path: Path) -> None:

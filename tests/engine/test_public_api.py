@@ -49,6 +49,7 @@ CALLS = [
     "receive_all",
     "release",
     "reply",
+    "resend",
     "start",
     "transactions",
     "view",

@@ -11,6 +11,7 @@ import pytest
 
 from amie_engine import Engine, OutcomeKind, Packet, Runner
 from amie_engine.packet import NotifyPersonIDs, NotifyUserModify
+from amie_engine.sandbox import Sandbox
 from amie_engine.site import Round
 from amie_engine.testing import Clock
 from tests.site.site_world import (
@@ -218,6 +219,76 @@ def test_a_refused_reply_is_shown_and_mended_by_a_new_one(
     flaky_world.run_to_the_end(runner)
     flaky_world.assert_all_completed()
     assert flaky_world.engine.transactions()[0].problem is None
+
+
+# Sending again what was refused
+
+
+def _refused(world: World, service: FlakyService, fault: Fault) -> Runner:
+    """A project request whose reply the service refused."""
+    world.client.start_scenario(RPC)
+    runner = world.runner()
+    service.fail("POST", fault)
+    runner.run_once()
+    assert len(world.engine.outbox.rejected()) == 1
+    return runner
+
+
+def test_a_mended_reply_arrives_once_and_the_transaction_goes_on(
+    flaky_world: World, service: FlakyService
+) -> None:
+    runner = _refused(flaky_world, service, _refuse(400))
+    [refusal] = flaky_world.engine.outbox.rejected()
+    flaky_world.engine.resend(refusal.stream, {"PiRemoteSiteLogin": "mended"}, actor="help desk")
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    [arrived] = flaky_world.replies(NPC)
+    assert arrived["body"]["PiRemoteSiteLogin"] == "mended"
+
+
+def test_another_tool_that_answered_meanwhile_is_found_before_it_is_sent(
+    flaky_world: World, service: FlakyService
+) -> None:
+    runner = _refused(flaky_world, service, _refuse(400))
+    [refusal] = flaky_world.engine.outbox.rejected()
+    assert refusal.packet is not None
+    flaky_world.engine.resend(refusal.stream, {"PiRemoteSiteLogin": "mended"}, actor="help desk")
+    flaky_world.client.send_packet(refusal.packet, skip_validation=True)
+    posts = _posts(service)
+    assert _sent(runner) == 1
+    assert _posts(service) == posts
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.replies(NPC)) == 1
+
+
+def test_what_the_service_does_not_know_any_more_may_be_refused_once_more(
+    flaky_world: World, service: FlakyService, sandbox: Sandbox
+) -> None:
+    runner = _refused(flaky_world, service, _refuse(400))
+    [refusal] = flaky_world.engine.outbox.rejected()
+    sandbox.reset()
+    flaky_world.engine.resend(refusal.stream, actor="help desk")
+    assert _sent(runner) == 0
+    assert flaky_world.engine.outbox.open() == []
+    assert len(flaky_world.engine.outbox.rejected()) == 1
+
+
+def test_a_start_that_is_there_all_the_same_is_not_sent_again(
+    flaky_world: World, service: FlakyService
+) -> None:
+    flaky_world.engine.start(NotifyUserModify(ActionType="add", PersonID="u1", DnList=["/CN=Robin Example"]))
+    runner = flaky_world.runner()
+    service.fail("POST", _refuse(400))
+    runner.send_once()
+    [refusal] = flaky_world.engine.outbox.rejected()
+    assert refusal.packet is not None
+    flaky_world.client.send_packet(refusal.packet)
+    flaky_world.engine.resend(refusal.stream, actor="help desk")
+    assert _sent(runner) == 1
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.engine.transactions()) == 1
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 408, 413])

@@ -174,9 +174,24 @@ def _released(event: Event, facts: Mapping[str, Any]) -> str:
 def _decided(event: Event, facts: Mapping[str, Any]) -> str:
     answers = facts["answers"]
     target = "to begin the transaction" if answers == START else f"in reply to packet {answers}"
+    if "resends" in facts:
+        return f"Decided {_packet(event)} {target} once more, {_mended(event, facts)}"
     work = facts.get("work")
     done = f" Work: {_work(work)}." if work else ""
     return f"Decided {_packet(event)} {target}, by {event.actor}.{done}"
+
+
+def _failure_decided(event: Event, facts: Mapping[str, Any]) -> str:
+    if "resends" in facts:
+        return f"Decided to set the transaction failed once more, {_mended(event, facts)}"
+    return f"Decided to set the transaction failed, by {event.actor}."
+
+
+def _mended(event: Event, facts: Mapping[str, Any]) -> str:
+    """How what the service had refused is sent again."""
+    changed = f"with {', '.join(facts['changed'])} changed" if facts["changed"] else "as it was"
+    reason = f": {facts['reason']}" if facts["reason"] else ""
+    return f"{changed}, by {event.actor}{reason}."
 
 
 def _work(work: Mapping[str, Any]) -> str:
@@ -281,7 +296,7 @@ _SENTENCES: dict[EventType, Callable[[Event, Mapping[str, Any]], str]] = {
     EventType.PACKET_CONFIRMED: _confirmed,
     EventType.PACKET_REJECTED: _rejected,
     EventType.PACKET_ADOPTED: lambda event, _: f"Adopted {_packet(event)}, sent by another tool of the site.",
-    EventType.FAILURE_DECIDED: lambda event, _: f"Decided to set the transaction failed, by {event.actor}.",
+    EventType.FAILURE_DECIDED: _failure_decided,
     EventType.TRANSACTION_FAILED: _failed,
     EventType.WORK_DEFERRED: _deferred,
     EventType.WORK_STEP_DONE: lambda _, facts: (

@@ -15,8 +15,10 @@ from amie_engine.cli import (
     concerning,
     demo,
     inspecting,
+    mending,
     moving,
     operating,
+    reconciling,
     replaying,
     sandbox,
     subscribing,
@@ -63,8 +65,9 @@ def _print_version(wanted: bool) -> None:
         "New here? [bold]amie-engine demo[/bold] plays all four official test scenarios against a service on"
         " this machine, with an example site. Then look into its log with [bold]transactions[/bold] and"
         " [bold]show[/bold].\n\n"
-        "Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings, 141 where"
-        " whoever reads the output went away before its end."
+        "Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings, 3 where"
+        " reconcile finds that log and service differ, 141 where whoever reads the output went away before"
+        " its end."
     ),
     epilog=SETTINGS_NOTE,
 )
@@ -86,9 +89,11 @@ for name, command, panel, note in (
     ("transactions", inspecting.transactions, "Look into the log", SETTINGS_NOTE),
     ("show", inspecting.show, "Look into the log", SETTINGS_NOTE),
     ("quarantine", inspecting.quarantine, "Look into the log", SETTINGS_NOTE),
+    ("reconcile", reconciling.reconcile, "Do what needs a person", SETTINGS_NOTE),
     ("work", working.work, "Do what needs a person", SETTINGS_NOTE),
     ("answer", working.answer, "Do what needs a person", SETTINGS_NOTE),
     ("retry", working.retry, "Do what needs a person", SETTINGS_NOTE),
+    ("resend", mending.resend, "Do what needs a person", SETTINGS_NOTE),
     ("let-pass", working.let_pass, "Do what needs a person", SETTINGS_NOTE),
     ("fail", working.fail, "Do what needs a person", SETTINGS_NOTE),
     ("confirm-deadline", working.confirm_deadline, "Do what needs a person", SETTINGS_NOTE),

@@ -173,6 +173,7 @@ def run(
             interval=settings.interval,
             longest_interval=settings.longest_interval,
             workers=settings.workers,
+            client_state=settings.client_state,
         )
         if once:
             with stopping_on_signals(stop):

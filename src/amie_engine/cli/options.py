@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,16 +12,19 @@ import typer
 from amie_engine.cli.output import one_line
 
 __all__ = [
+    "Actor",
     "AsJson",
     "ConfigFile",
     "DatabaseUrl",
     "HubName",
     "HubOfLog",
+    "Reason",
     "ServiceUrl",
     "SiteName",
     "SiteOfLog",
     "Transaction",
     "read_position",
+    "who",
 ]
 
 _SITE = "The site's AMIE name."
@@ -53,6 +58,21 @@ Transaction = Annotated[
     str,
     typer.Argument(metavar="TRANS", help="The transaction's record id at the service, or its id in the log."),
 ]
+Actor = Annotated[
+    str | None,
+    typer.Option(metavar="WHO", help="Who does it, for the record.", show_default="the user's name"),
+]
+Reason = Annotated[str, typer.Option(metavar="WHY", help="Why, for the record; no personal data.")]
+
+
+def who(actor: str | None) -> str:
+    """Who does it: the user, where nobody is named. In a container the user may have no name."""
+    if actor:
+        return actor
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def read_position(given: str | int) -> int:

@@ -7,11 +7,12 @@ import json
 import sys
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 
 from amie_engine.engine.views import as_json
 
-__all__ = ["one_line", "prepare_streams", "print_json", "print_json_line", "printable", "shown"]
+__all__ = ["one_line", "prepare_streams", "print_json", "print_json_line", "printable", "shown", "tell"]
 
 
 def prepare_streams() -> None:
@@ -45,3 +46,11 @@ def one_line(text: str) -> str:
 def shown(text: str | None) -> str:
     """Return foreign text for a table: one line, and no mark-up of ours."""
     return escape(one_line(text or ""))
+
+
+def tell(sentence: str, *, as_json: bool) -> None:
+    """Say what was done."""
+    if as_json:
+        print_json({"done": sentence})
+    else:
+        Console(highlight=False, soft_wrap=True).print(sentence, markup=False)

@@ -14,6 +14,7 @@ from typing import Any
 from amie_engine.client import DEFAULT_URL
 from amie_engine.engine.core import ACKNOWLEDGE, DEADLINE_WARNING
 from amie_engine.errors import SettingsError
+from amie_engine.site.client_states import check_client_state
 from amie_engine.site.runner import LONGEST_INTERVAL
 
 __all__ = ["DEFAULT_FILE", "ENVIRONMENT_PREFIX", "SETTINGS", "Settings", "load_settings"]
@@ -59,6 +60,9 @@ class Settings:
     )
     deadline_warning: float = _setting(
         DEADLINE_WARNING / timedelta(days=1), "How many days before a deadline passes it counts as near."
+    )
+    client_state: str | None = _setting(
+        None, "What `run` notes at the service on each packet that was taken in, for other tools of the site."
     )
     log_level: str = _setting("INFO", f"What `run` and `poll` log: {', '.join(_LOG_LEVELS)}.")
 
@@ -193,6 +197,8 @@ def _checked(values: dict[str, Any]) -> Settings:
             raise SettingsError(f"The setting {name} must be text.")
     if values.get("acknowledge_inform", ACKNOWLEDGE[0]) not in ACKNOWLEDGE:
         raise SettingsError(f"The setting acknowledge_inform must be one of {', '.join(ACKNOWLEDGE)}.")
+    if "client_state" in values:
+        check_client_state(values["client_state"])
     level = str(values.get("log_level", "INFO")).upper()
     if level not in _LOG_LEVELS:
         raise SettingsError(f"The setting log_level must be one of {', '.join(_LOG_LEVELS)}.")

@@ -12,10 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from amie_engine.cli.opening import open_log
-from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
-from amie_engine.cli.output import print_json, shown
+from amie_engine.cli.options import Actor, AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog, who
+from amie_engine.cli.output import print_json, shown, tell
 from amie_engine.cli.tables import age
-from amie_engine.cli.working import Actor, tell, who
 from amie_engine.engine import Engine
 from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.errors import SettingsError, SubscriberNotFound

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -14,18 +12,22 @@ from rich.table import Table
 from rich.text import Text
 
 from amie_engine.cli.opening import find_transaction, open_log
-from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog, Transaction
-from amie_engine.cli.output import one_line, print_json, shown
+from amie_engine.cli.options import (
+    Actor,
+    AsJson,
+    ConfigFile,
+    DatabaseUrl,
+    HubOfLog,
+    Reason,
+    SiteOfLog,
+    Transaction,
+    who,
+)
+from amie_engine.cli.output import one_line, print_json, shown, tell
 from amie_engine.cli.tables import age, deadline_text
 from amie_engine.engine.work import AskedQuestion, WorkRow
 
-__all__ = ["Actor", "answer", "confirm_deadline", "fail", "let_pass", "retry", "tell", "who", "work"]
-
-Actor = Annotated[
-    str | None,
-    typer.Option(metavar="WHO", help="Who does it, for the record.", show_default="the user's name"),
-]
-Reason = Annotated[str, typer.Option(metavar="WHY", help="Why, for the record; no personal data.")]
+__all__ = ["answer", "confirm_deadline", "fail", "let_pass", "retry", "work"]
 
 _STYLES = {
     "ready": "green",
@@ -192,16 +194,6 @@ def confirm_deadline(
     tell(f"Transaction {transaction} is taken for failed.", as_json=as_json)
 
 
-def who(actor: str | None) -> str:
-    """Who does it: the user, where nobody is named. In a container the user may have no name."""
-    if actor:
-        return actor
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
-
-
 def _table(rows: Sequence[WorkRow], now: datetime, warning: timedelta) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("transaction", no_wrap=True)
@@ -237,12 +229,17 @@ def _waits_for(row: WorkRow, now: datetime) -> str:
 
 def _what_to_do(rows: Sequence[WorkRow]) -> list[str]:
     hints = {
+        "refused": "Refused: amie-engine resend TRANS shows why, and sends it mended",
         "asking": "Asking: amie-engine answer TRANS, then amie-engine answer TRANS ANSWER",
         "parked": "Parked: amie-engine show TRANS --documents, then amie-engine retry TRANS",
         "blocked": "Blocked: it starts by itself; at once with amie-engine let-pass TRANS",
     }
-    there = {row.status for row in rows}
+    there = {"refused" if _was_refused(row) else row.status for row in rows}
     return [hint for status, hint in hints.items() if status in there]
+
+
+def _was_refused(row: WorkRow) -> bool:
+    return row.status == "parked" and (row.reason or "").startswith("rejected: ")
 
 
 def _print_question(asked: AskedQuestion, *, as_json: bool) -> None:
@@ -253,11 +250,3 @@ def _print_question(asked: AskedQuestion, *, as_json: bool) -> None:
     console.print(one_line(asked.text), markup=False)
     if asked.choices:
         console.print(f"Answer with one of: {', '.join(asked.choices)}", markup=False)
-
-
-def tell(sentence: str, *, as_json: bool) -> None:
-    """Say what was done."""
-    if as_json:
-        print_json({"done": sentence})
-    else:
-        Console(highlight=False, soft_wrap=True).print(sentence, markup=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 from amie_engine.engine.failures import decide_deadline, decide_failure
 from amie_engine.engine.following import answer_repeats
+from amie_engine.engine.mending import decide_resend
 from amie_engine.engine.receiving import Receiver
 from amie_engine.engine.replies import decide_reply, decide_start
 from amie_engine.engine.state import SET_FAILED, START, TransactionState
@@ -64,6 +65,21 @@ class Commands:
         event = decide_start(stream, packet, actor=actor)
         unit.append(TransactionState(stream, hub=unit.reader.hub, site=unit.reader.site), [event])
         return Handle(stream, None, START, packet.packet_type)
+
+    def resend(
+        self,
+        unit: UnitOfWork,
+        trans_rec_id: int | str,
+        changes: Mapping[str, Any],
+        *,
+        actor: str,
+        reason: str,
+    ) -> Handle:
+        """Put what the service refused into the outbox again, mended."""
+        state = unit.require(trans_rec_id)
+        event = decide_resend(unit, state, changes, actor=actor, reason=reason)
+        answer_repeats(unit, unit.append(state, [event]), self.now())
+        return Handle(state.stream, state.trans_rec_id, event.facts["answers"], event.packet_type)
 
     def fail(self, unit: UnitOfWork, trans_rec_id: int | str, reason: str, *, actor: str) -> Handle:
         """Have the service set a transaction failed, or give up one that never reached it."""

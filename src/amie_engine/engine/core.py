@@ -359,6 +359,36 @@ class Engine:
             return self._staging.fail(connection, trans_rec_id, reason, actor=actor)
         return self._in_unit(lambda unit: self.commands.fail(unit, trans_rec_id, reason, actor=actor))
 
+    def resend(
+        self,
+        trans_rec_id: int | str,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        actor: str,
+        reason: str = "",
+    ) -> Handle:
+        """Put what the service refused into the outbox again: mended, or as it is.
+
+        With changes it is the packet that was refused; without, what was refused last, which may also be the
+        call that sets the transaction failed. `Outbox.rejected` shows both, with the service's words.
+
+        Args:
+            trans_rec_id: The transaction's record id at the service, or the stream of a `Handle`.
+            changes: Fields of the packet with their new values; None empties a field.
+            actor: Who has it sent, for the record; no personal data.
+            reason: Why, for the record; no personal data.
+
+        Raises:
+            TransactionNotFound, TransactionClosed, ReplyAlreadyDecided: The state forbids it.
+            NothingRefused: Nothing in it waits to be mended: it was sent again already, say.
+            ChangeInvalid: A change names no field, or has a value that the field can't have.
+            ReplyIncomplete, ReplyInvalid: The mended packet lacks something, AMIE forbids something in it, or
+                the packet was erased.
+        """
+        return self._in_unit(
+            lambda unit: self.commands.resend(unit, trans_rec_id, changes or {}, actor=actor, reason=reason)
+        )
+
     def confirm_deadline(self, trans_rec_id: int | str, *, actor: str) -> None:
         """Record that an operator takes a transaction whose deadline has passed for failed.
 

@@ -179,6 +179,7 @@ def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) ->
     move = Move.SET_FAILED if event.packet_type is None else event.packet_type
     if event.packet_type == INFORM:
         move = inform_move(event.status)
+    refused = state.outgoing(facts["answers"]) if "resends" in facts else None
     entry = OutboxEntry(
         answers=facts["answers"],
         packet_type=event.packet_type,
@@ -189,6 +190,9 @@ def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) ->
         inform_status=event.status,
         expected=_expected(facts),
         fields=facts.get("fields", {}),
+        # What was sent before may be there all the same: whoever sends this looks first.
+        attempts=0 if refused is None else refused.attempts,
+        attempted_at=None if refused is None else refused.attempted_at,
     )
     others = tuple(other for other in state.outbox if other.answers != entry.answers)
     kind = state.type

@@ -1,6 +1,7 @@
 """The outbox: what the site has decided to send, and how far it has come.
 
-``pending``, then ``attempting`` (durable before the call), then ``confirmed`` or ``rejected``. Nothing makes
+``pending``, then ``attempting`` (durable before the call), then ``confirmed`` or ``rejected``; ``pending``
+again once a person has it sent again. Nothing makes
 the service's POST idempotent: what is ``attempting`` may have arrived or not, and the log says so.
 """
 
@@ -12,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from amie_engine.engine.incoming import Incoming
+from amie_engine.engine.mending import Refusal, refusals, refusals_in
 from amie_engine.engine.packet_events import confirmed_event, superseded_event
 from amie_engine.engine.state import OutboxEntry, TransactionState
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
@@ -81,6 +83,19 @@ class Outbox:
             )
             for row in rows
         ]
+
+    def rejected(self, trans_rec_id: int | str | None = None) -> list[Refusal]:
+        """Return what the service refused and what waits to be mended: see `Engine.resend`.
+
+        Args:
+            trans_rec_id: Only of this transaction, by its record id at the service or its stream: what was
+                decided last first. Without it, of all that are open, the oldest first.
+
+        Raises:
+            TransactionNotFound: The log has no such transaction.
+        """
+        with self._engine.view() as view:
+            return refusals(view) if trans_rec_id is None else refusals_in(view, view.require(trans_rec_id))
 
     def attempt(self, outgoing: Outgoing) -> Packet | None:
         """Record that something is about to be sent, and return its packet.
@@ -157,7 +172,7 @@ class Outbox:
         in_unit(self._engine.log, confirm)
 
     def reject(self, outgoing: Outgoing, *, code: str, message: str) -> None:
-        """Record that the service refused what was sent. It is not sent again; a new reply may be decided.
+        """Record that the service refused what was sent. It is not sent again by itself: `Engine.resend`.
 
         Args:
             code: The stable code of the error.

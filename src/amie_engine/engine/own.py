@@ -57,12 +57,12 @@ def decide_own(
 def _listed_entry(
     state: TransactionState, packet: Incoming, sent: Mapping[str, Mapping[str, Any]]
 ) -> OutboxEntry | None:
-    """The outbox entry that this packet is: one whose arrival was unknown and whose body is in it, or one
-    that has arrived and whose record id was unknown."""
+    """The outbox entry that this packet is: one whose arrival was unknown, or that was refused before and is
+    to be sent again, and whose body is in it; or one that has arrived and whose record id was unknown."""
     entries = [e for e in state.outbox if e.may_be_listed and e.packet_type == packet.packet_type]
     same = [e for e in entries if sent_is_in(sent.get(e.answers, {}), packet.document["body"])]
     for entry in same:
-        if entry.status == "attempting":
+        if entry.is_open:
             return entry
     for entry in entries:
         if entry.status == "confirmed" and entry.inform_status == packet.status:
@@ -87,7 +87,7 @@ def _decide_other_tools(state: TransactionState, packet: Incoming, salt: str, co
     unneeded = tuple(
         superseded_event(state, entry, "superseded")
         for entry in state.outbox
-        if entry.is_open and _says_the_same(state, entry, packet, answers)
+        if (entry.is_open or entry.was_refused) and _says_the_same(state, entry, packet, answers)
     )
     return Decision(
         OutcomeKind.CONFIRMED, (*unneeded, adopted_event(packet, answers, acknowledges=not allowed))

@@ -24,7 +24,7 @@ from amie_engine.packet.outgoing import outgoing_document
 from amie_engine.protocol import TRANSACTION_TYPES, Move, Party, move_of, opened_by
 from amie_engine.protocol.rules import missing_to_reply, missing_to_start, problems
 
-__all__ = ["check_reply", "decide_reply", "decide_start", "decided_event"]
+__all__ = ["check_reply", "decide_reply", "decide_start", "decided_event", "faults_of"]
 
 _TO_FAIL = "To fail a transaction in which it is the hub's turn, use `Engine.fail`."
 
@@ -48,8 +48,24 @@ def decide_reply(
     answers = answered.packet_rec_id or ""
     document, outgoing = _outgoing(packet, answers, name)
     _check_type(state, outgoing, turn, name)
-    _check(outgoing, missing_to_reply(outgoing), problems(outgoing, _asked(state, answered)), name)
+    _check(outgoing, *faults_of(state, outgoing, answers), name)
     return decided_event(state, outgoing, document, answers, actor, work)
+
+
+def faults_of(
+    state: TransactionState, packet: Packet, answers: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a packet lacks to be sent in a transaction, and what AMIE forbids in it.
+
+    Args:
+        state: The transaction.
+        packet: The packet.
+        answers: What it answers: a packet's record id, or `START`.
+    """
+    answered = state.packet(answers)
+    if answers == START or answered is None:
+        return missing_to_start(packet), problems(packet)
+    return missing_to_reply(packet), problems(packet, _asked(state, answered))
 
 
 def check_reply(packet: Packet, *, name: str) -> None:
@@ -89,7 +105,7 @@ def decide_start(stream: str, packet: Packet, *, actor: str) -> NewEvent:
         )
     name = "a transaction that the site begins"
     document, outgoing = _outgoing(packet, None, name)
-    _check(outgoing, missing_to_start(outgoing), problems(outgoing), name)
+    _check(outgoing, *faults_of(TransactionState(stream), outgoing, START), name)
     return decided_event(TransactionState(stream), outgoing, document, START, actor, None)
 
 

@@ -92,6 +92,11 @@ class OutboxEntry:
         return self.status in ("pending", "attempting")
 
     @property
+    def was_refused(self) -> bool:
+        """Whether the service refused it, and nothing has made it needless."""
+        return self.status == "rejected" and self.error_code not in NEEDLESS
+
+    @property
     def may_be_listed(self) -> bool:
         """Whether it was sent, and no listing has shown it yet."""
         return self.attempts > 0 and self.packet_rec_id is None and self.packet_type is not None

@@ -11,10 +11,11 @@ from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, Outcome, OutcomeKind
 from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError
 from amie_engine.packet.packetlist import PacketList
+from amie_engine.site.client_states import ClientStates
 from amie_engine.site.round import Round
 from amie_engine.site.telling import told
 
-__all__ = ["FULL_LISTING_EVERY", "Poller"]
+__all__ = ["FULL_LISTING_EVERY", "Poller", "trans_rec_id_in"]
 
 logger = logging.getLogger("amie_engine.site")
 
@@ -30,6 +31,8 @@ _LOOKS_A_ROUND = 50
 
 _BATCH = 100
 """How many packets are taken in in one commit: each commit waits for the disk."""
+
+_TAKEN_IN = frozenset({OutcomeKind.ACCEPTED, OutcomeKind.ALREADY_THERE})
 
 _LOUD = {
     OutcomeKind.CONFLICT: "Packet %s of transaction %s came again with other content; both are kept.",
@@ -47,14 +50,21 @@ class Poller:
         engine: Where the packets go.
         client: A client for the same site.
         full_listing_every: How long after a full listing the next one is due.
+        client_states: What notes at the service which packets were taken in, where the site wants that.
     """
 
     def __init__(
-        self, engine: Engine, client: AMIEClient, *, full_listing_every: timedelta = FULL_LISTING_EVERY
+        self,
+        engine: Engine,
+        client: AMIEClient,
+        *,
+        full_listing_every: timedelta = FULL_LISTING_EVERY,
+        client_states: ClientStates | None = None,
     ) -> None:
         self._engine = engine
         self._client = client
         self._full_listing_every = full_listing_every
+        self._client_states = client_states
         self._listed_all_at: datetime | None = None
         self._listed_at: datetime | None = None
         self._noted: set[str] = set()
@@ -75,18 +85,23 @@ class Poller:
         since = None if is_full or self._listed_at is None else self._listed_at - _OVERLAP
         listing = self._client.list_packets(update_time_start=since)
         histories: dict[str, None] = {}
+        taken_in: set[str] = set()
         for outcome in self._receive((*listing, *(entry.document for entry in listing.unreadable)), result):
             result.received[outcome.kind] += 1
             self._tell(outcome)
+            if outcome.kind in _TAKEN_IN:
+                taken_in.add(outcome.packet_rec_id or "")
             gap = outcome.history_needed or outcome.kind is OutcomeKind.HELD
             if gap and outcome.trans_rec_id is not None:
                 histories[outcome.trans_rec_id] = None
         unseen = self._moved_unseen(listing) if is_full else ()
         for trans_rec_id in (*histories, *unseen):
-            self._adopt(trans_rec_id, result)
+            self.adopt(trans_rec_id, result)
         if is_full:
             self._acknowledge(listing)
             self._listed_all_at = now
+        if self._client_states is not None:
+            self._client_states.see(listing, taken_in, is_full=is_full)
         self._listed_at = now
 
     def _is_full_listing_due(self, now: datetime) -> bool:
@@ -126,7 +141,7 @@ class Poller:
         """
         documents = (entry.document for entry in listing.unreadable)
         listed = {str(packet.trans_rec_id) for packet in listing} | {
-            _trans_rec_id(each) for each in documents
+            trans_rec_id_in(each) for each in documents
         }
         now = self._engine.now()
         open_ids = [transaction.trans_rec_id for transaction in self._engine.transactions(open_only=True)]
@@ -138,9 +153,14 @@ class Poller:
             self._looks[name] = (now + pause, pause)
         return due[:_LOOKS_A_ROUND]
 
-    def _adopt(self, trans_rec_id: str, result: Round) -> None:
-        """Fetch the history of a transaction of which a packet came whose predecessors the log has not: it
-        began before the log did, or another tool of the site has replied in it."""
+    def adopt(self, trans_rec_id: str, result: Round) -> None:
+        """Fetch the history of a transaction and take it in: of one, say, of which a packet came whose
+        predecessors the log has not, since it began before the log did, or another tool of the site has
+        replied in it. That it can't be fetched is noted.
+
+        Raises:
+            LogError: The database can't be used.
+        """
         try:
             outcomes = self._engine.adopt(self._client.get_transaction(trans_rec_id))
         except AMIERequestError as error:
@@ -179,6 +199,8 @@ def _note(result: Round, error: AMIEEngineError) -> None:
     logger.warning("%s: %s", error.code, told(error))
 
 
-def _trans_rec_id(document: Any) -> str:
+def trans_rec_id_in(document: Any) -> str:
+    """Return the record id of the transaction that a document names, as text; empty where it names none."""
     header = document.get("header") if isinstance(document, dict) else None
-    return str(header.get("trans_rec_id")) if isinstance(header, dict) else ""
+    name = header.get("trans_rec_id") if isinstance(header, dict) else None
+    return "" if name is None else str(name)

@@ -14,10 +14,12 @@ from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
 from amie_engine.engine.subscription import Subscription
 from amie_engine.errors import AMIEEngineError, InternalError, SettingsError
+from amie_engine.site.client_states import ClientStates
 from amie_engine.site.handlers import Site
 from amie_engine.site.hands import LOOK_AGAIN, Hands, Task
 from amie_engine.site.pace import Pace
 from amie_engine.site.poller import FULL_LISTING_EVERY, Poller
+from amie_engine.site.reconciling import Reconciler, Reconciliation
 from amie_engine.site.round import Round
 from amie_engine.site.sender import Sender
 from amie_engine.site.stopping import stopping_on_signals
@@ -49,10 +51,13 @@ class Runner:
             between, only what has changed is asked for.
         workers: In how many threads `run` calls handlers. With a log in memory there are none: then handlers
             are called between the polls.
+        client_state: What to note at the service on each packet that was taken in, as its ``client_state``,
+            so that other tools of the site see it; None for nothing.
         jitter: Gives a number from 0 to 1 that spreads retries and polls; for tests.
 
     Raises:
-        SettingsError: Engine, client and handlers are not all of one site, or there is no worker.
+        SettingsError: Engine, client and handlers are not all of one site, there is no worker, or the
+            client_state can't be one.
         LogError: The database can't be used.
     """
 
@@ -66,6 +71,7 @@ class Runner:
         longest_interval: float = LONGEST_INTERVAL,
         full_listing_every: timedelta = FULL_LISTING_EVERY,
         workers: int = 1,
+        client_state: str | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         if not engine.site == client.site_name == site.name:
@@ -81,7 +87,10 @@ class Runner:
         self.site = site
         self._workers = workers
         self._jitter = jitter
-        self._poller = Poller(engine, client, full_listing_every=full_listing_every)
+        self._client_states = None if client_state is None else ClientStates(engine, client, client_state)
+        self._poller = Poller(
+            engine, client, full_listing_every=full_listing_every, client_states=self._client_states
+        )
         self._worker = Worker(engine, site, jitter=jitter)
         self._sender = Sender(engine, client, jitter=jitter)
         self._pace = Pace(interval, longest_interval)
@@ -160,6 +169,19 @@ class Runner:
         _raise_first(result)
         return result.delivered
 
+    def reconcile(self, *, take_in: bool = False) -> Reconciliation:
+        """Compare what the service has of each open transaction with what the log has.
+
+        Args:
+            take_in: Whether to take in what the service has and the log has not, and compare again; without
+                it nothing is changed.
+
+        Raises:
+            AMIERequestError: The service could not be asked.
+            LogError: The database can't be used.
+        """
+        return Reconciler(self.engine, self.client).reconcile(take_in=take_in)
+
     def run_once(self, stop: threading.Event | None = None) -> Round:
         """One round: poll, work, send, deliver. What fails is in the round's ``errors``; the rest goes on.
 
@@ -170,6 +192,7 @@ class Runner:
         self._try(result, "polling", self._poller.poll)
         self._try(result, "working", lambda result: self._work(result, stop))
         self._try(result, "sending", self._send)
+        self._note_client_states(result)
         self._try(result, "noting deadlines", self._note_deadlines)
         self._deliver_all(result, stop)
         return result
@@ -194,6 +217,7 @@ class Runner:
             self._try(result, "working", lambda result: self._work(result, stop))
         if not result.key_is_refused and (polls or not self._pace.is_refused):
             self._try(result, "sending", self._send)
+            self._note_client_states(result)
         self._try(result, "noting deadlines", self._note_deadlines)
         if works:
             self._deliver_all(result, stop)
@@ -313,6 +337,11 @@ class Runner:
         sent = self._sender.send_once()
         result.sent += sent.arrived
         result.errors += sent.errors
+
+    def _note_client_states(self, result: Round) -> None:
+        """After all else of a round, and where all else went well."""
+        if self._client_states is not None and not result.errors:
+            self._client_states.set_some()
 
     def _try(self, result: Round, doing: str, step: Callable[[Round], None]) -> None:
         try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from amie_engine.client import AMIEClient
@@ -21,11 +21,13 @@ from amie_engine.errors import (
     ReplyAlreadyDecided,
     ServiceAuthenticationError,
     ServiceConflict,
+    ServiceNotFound,
     ServiceUnreachable,
 )
+from amie_engine.packet import Packet
 from amie_engine.site.telling import told
 
-__all__ = ["Sender", "Sent"]
+__all__ = ["Sender", "Sent", "starts_at_the_service"]
 
 logger = logging.getLogger("amie_engine.site")
 
@@ -96,10 +98,18 @@ class Sender:
     def _settle(self, outgoing: Outgoing) -> bool:
         """Send an entry, or look for it first; tell whether it has arrived."""
         if outgoing.status == "pending":
-            return self._send(outgoing)
+            return (outgoing.attempts > 0 and self._is_there(outgoing)) or self._send(outgoing)
         if not self._due_again(outgoing):
             return False
         return (outgoing.kind == "packet" and self._look(outgoing)) or self._send(outgoing)
+
+    def _is_there(self, outgoing: Outgoing) -> bool:
+        """Look for what was refused before, and is to be sent again; a transaction that the service does not
+        know, it may refuse once more."""
+        try:
+            return outgoing.kind == "packet" and self._look(outgoing)
+        except ServiceNotFound:
+            return False
 
     def _due_again(self, outgoing: Outgoing) -> bool:
         if outgoing.attempted_at is None:
@@ -151,15 +161,24 @@ class Sender:
         )
 
     def _look_for_a_start(self, outgoing: Outgoing) -> None:
-        """Look for a packet that began a transaction, among ours since the attempt.
+        """Look for a packet that began a transaction, among ours since the attempt."""
+        since = outgoing.attempted_at or self._engine.now()
+        for packet in starts_at_the_service(self._client, {outgoing.packet_type}, since):
+            self._engine.receive(packet)
 
-        Whatever its state is by now: the hub may have answered it already. The service's own idea of what is
-        outgoing is not asked for; the header tells whose a packet is.
-        """
-        since = (outgoing.attempted_at or self._engine.now()) - _CLOCKS_DIFFER_BY
-        for packet in self._client.list_packets(update_time_start=since, states=_EVERY_STATE):
-            if packet.packet_type == outgoing.packet_type and packet.sender_name in (self._engine.site, None):
-                self._engine.receive(packet)
+
+def starts_at_the_service(
+    client: AMIEClient, packet_types: Collection[str | None], since: datetime
+) -> Iterator[Packet]:
+    """Yield the site's packets of some types that the service has since a time, as our clock tells it.
+
+    Whatever their state is by now: the hub may have answered them already. The service's own idea of what is
+    outgoing is not asked for; the header tells whose a packet is.
+    """
+    listing = client.list_packets(update_time_start=since - _CLOCKS_DIFFER_BY, states=_EVERY_STATE)
+    for packet in listing:
+        if packet.packet_type in packet_types and packet.sender_name in (client.site_name, None):
+            yield packet
 
 
 def _refuses_the_packet(error: AMIERequestError) -> bool:

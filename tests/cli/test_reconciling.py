@@ -1,0 +1,54 @@
+"""Comparing the log with the service: the table, the exit status, and what is taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from amie_engine.sandbox import Sandbox
+from tests.cli.cli_world import Result, flat
+
+Amie = Callable[..., Result]
+SITE = ("--site", "NCSA")
+RPC = "request_project_create"
+
+
+def test_where_nothing_is_open_it_says_so(amie: Amie, service: Sandbox) -> None:
+    result = amie("reconcile", *SITE)
+    assert (result.status, result.out) == (0, "Nothing is open, here or there.\n")
+
+
+def test_what_differs_is_a_table_with_what_to_do_and_status_3(amie: Amie, service: Sandbox) -> None:
+    service.start_scenario(RPC)
+    result = amie("reconcile", *SITE)
+    assert result.status == 3
+    assert max(map(len, result.out.splitlines())) <= 80
+    told = flat(result.out)
+    assert "transaction type they say we say what that means" in told
+    assert "RPC in-progress unknown The log does not have this transaction." in told
+    assert "What to do: amie-engine reconcile --take-in" in told
+    assert told.endswith("Log and service differ on 1 of 1 transaction.")
+    assert amie("transactions").out == "No transactions.\n"
+
+    taken = amie("reconcile", *SITE, "--take-in")
+    assert taken.status == 0
+    assert flat(taken.out).startswith("Taken in: 871")
+    assert flat(taken.out).endswith("Log and service agree on 1 transaction.")
+    assert "Both agree." not in taken.out
+    assert "RPC in-progress requested Both agree." in flat(amie("reconcile", *SITE, "--all").out)
+
+
+def test_for_a_program(amie: Amie, service: Sandbox) -> None:
+    service.start_scenario(RPC)
+    result = amie("reconcile", *SITE, "--json")
+    [standing] = result.json["transactions"]
+    assert (result.status, result.json["agrees"], result.json["taken_in"]) == (3, False, [])
+    assert (standing["verdict"], standing["differs"], standing["ours"]) == ("not-here", True, "unknown")
+    assert standing["commands"] == ["amie-engine reconcile --take-in"]
+
+
+def test_an_error_is_no_difference(amie: Amie, service: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMIE_ENGINE_API_KEY", "another-key")
+    assert amie("reconcile", *SITE).status == 1
+    assert amie("reconcile").status == 2
