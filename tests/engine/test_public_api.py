@@ -41,6 +41,7 @@ CALLS = [
     "fail",
     "history",
     "note_full_listing",
+    "note_unknown",
     "quarantine",
     "quarantined",
     "receive",

@@ -9,8 +9,10 @@ from typing import Any
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, Outcome, OutcomeKind
-from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError
+from amie_engine.engine.state import UNKNOWN_AT_SERVICE
+from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError, ServiceNotFound
 from amie_engine.packet.packetlist import PacketList
+from amie_engine.site.refusals import is_the_services_word, note_unknown
 from amie_engine.site.round import Round
 from amie_engine.site.telling import told
 
@@ -122,14 +124,19 @@ class Poller:
 
         The service lists a packet until it is answered: so it has gone on without us. An answer of its was
         lost on the way, or it, or another tool of the site, has set the transaction failed. Its history
-        tells. One that has no news is asked for again later and later.
+        tells. One that has no news is asked for again later and later; one that the service does not know any
+        more never again: that is on record, and a person ends it.
         """
         documents = (entry.document for entry in listing.unreadable)
         listed = {str(packet.trans_rec_id) for packet in listing} | {
             _trans_rec_id(each) for each in documents
         }
         now = self._engine.now()
-        open_ids = [transaction.trans_rec_id for transaction in self._engine.transactions(open_only=True)]
+        open_ids = [
+            transaction.trans_rec_id
+            for transaction in self._engine.transactions(open_only=True)
+            if UNKNOWN_AT_SERVICE not in transaction.anomalies
+        ]
         unseen = [name for name in open_ids if name is not None and name not in listed]
         self._looks = {name: self._looks[name] for name in unseen if name in self._looks}
         due = [name for name in unseen if name not in self._looks or self._looks[name][0] <= now]
@@ -144,6 +151,9 @@ class Poller:
         try:
             outcomes = self._engine.adopt(self._client.get_transaction(trans_rec_id))
         except AMIERequestError as error:
+            if isinstance(error, ServiceNotFound) and is_the_services_word(error):
+                note_unknown(self._engine, trans_rec_id, error)
+                return
             logger.warning("The history of transaction %s can't be fetched.", trans_rec_id)
             _note(result, error)
             return

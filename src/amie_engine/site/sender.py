@@ -21,8 +21,11 @@ from amie_engine.errors import (
     ReplyAlreadyDecided,
     ServiceAuthenticationError,
     ServiceConflict,
+    ServiceNotFound,
     ServiceUnreachable,
+    ServiceValidationError,
 )
+from amie_engine.site.refusals import is_the_services_word, note_unknown, unknown_at_service
 from amie_engine.site.telling import told
 
 __all__ = ["Sender", "Sent"]
@@ -34,8 +37,8 @@ _LAST_LOOK = timedelta(minutes=30)
 _CLOCKS_DIFFER_BY = timedelta(minutes=10)
 
 _EVERY_STATE = ("in-progress", "completed", "failed")
-_REFUSES_NO_PACKET = frozenset({401, 403, 408, 429})
-"""Client errors that say nothing of the packet: it may be sent again as it is."""
+_MAY_BE_UNKNOWN = (ServiceNotFound, ServiceValidationError)
+"""Refusals of a reply behind which there may be that the service does not know what it answers any more."""
 
 
 @dataclass(slots=True)
@@ -95,11 +98,16 @@ class Sender:
 
     def _settle(self, outgoing: Outgoing) -> bool:
         """Send an entry, or look for it first; tell whether it has arrived."""
-        if outgoing.status == "pending":
-            return self._send(outgoing)
-        if not self._due_again(outgoing):
+        if outgoing.status == "attempting" and not self._due_again(outgoing):
             return False
-        return (outgoing.kind == "packet" and self._look(outgoing)) or self._send(outgoing)
+        looks_first = outgoing.status == "attempting" and outgoing.kind == "packet"
+        try:
+            return (looks_first and self._look(outgoing)) or self._send(outgoing)
+        except ServiceNotFound as error:
+            if outgoing.trans_rec_id is None or not is_the_services_word(error):
+                raise
+            note_unknown(self._engine, outgoing.trans_rec_id, error)
+            return self._reject(outgoing, unknown_at_service(outgoing.trans_rec_id, error))
 
     def _due_again(self, outgoing: Outgoing) -> bool:
         if outgoing.attempted_at is None:
@@ -113,23 +121,33 @@ class Sender:
         except ReplyAlreadyDecided:
             return False  # what was found out about another entry, or another process, has settled it
         answer: Any = None
+        code: str | None = None
         try:
             if packet is None:
                 self._client.set_transaction_failed(outgoing.trans_rec_id or "")
             else:
                 answer = _json(self._client.send_packet(packet, skip_validation=True))
         except AMIERequestError as error:
-            if not _refuses_the_packet(error):
+            if not is_the_services_word(error):
                 raise
-            return self._refused(outgoing, error)
+            if packet is not None or not isinstance(error, ServiceNotFound):
+                return self._refused(outgoing, error)
+            code = error.code  # what the service does not know can't be set failed, and needs not be
+            logger.warning(
+                "Transaction %s is not known at the service: it has failed.", outgoing.trans_rec_id
+            )
         except PacketError as error:
             return self._reject(outgoing, error)
-        self._engine.outbox.confirm(outgoing, answer)
+        self._engine.outbox.confirm(outgoing, answer, code=code)
         return True
 
     def _refused(self, outgoing: Outgoing, error: AMIERequestError) -> bool:
-        """The service says no: for good, or because a reply had arrived before, ours or another tool's."""
-        if isinstance(error, ServiceConflict) and outgoing.kind == "packet" and self._look(outgoing):
+        """The service says no: for good, or because a reply had arrived before, ours or another tool's, or
+        since it does not know the transaction any more."""
+        says_more = isinstance(error, ServiceConflict) or (
+            isinstance(error, _MAY_BE_UNKNOWN) and outgoing.trans_rec_id is not None
+        )
+        if says_more and outgoing.kind == "packet" and self._look(outgoing):
             return True
         return self._reject(outgoing, error)
 
@@ -140,7 +158,11 @@ class Sender:
 
     def _look(self, outgoing: Outgoing) -> bool:
         """Take in what the service has of the transaction; tell whether that settles our packet: it is there,
-        or another tool's reply is."""
+        or another tool's reply is.
+
+        Raises:
+            ServiceNotFound: The service does not know the transaction any more: our packet can never arrive.
+        """
         if outgoing.trans_rec_id is not None:
             self._engine.adopt(self._client.get_transaction(outgoing.trans_rec_id))
         else:
@@ -160,17 +182,6 @@ class Sender:
         for packet in self._client.list_packets(update_time_start=since, states=_EVERY_STATE):
             if packet.packet_type == outgoing.packet_type and packet.sender_name in (self._engine.site, None):
                 self._engine.receive(packet)
-
-
-def _refuses_the_packet(error: AMIERequestError) -> bool:
-    """Whether an error is the service's own word on the packet: a client error whose body is the API's.
-
-    A page of HTML with such a status comes from a proxy, and must not throw a reply away.
-    """
-    response = error.response
-    if response is None or not 400 <= response.status_code < 500:
-        return False
-    return response.status_code not in _REFUSES_NO_PACKET and isinstance(_json(response), dict)
 
 
 def _json(response: Any) -> Any:
