@@ -37,6 +37,10 @@ _LAST_LOOK = timedelta(minutes=30)
 _CLOCKS_DIFFER_BY = timedelta(minutes=10)
 
 _EVERY_STATE = ("in-progress", "completed", "failed")
+_LOST_IN_A_ROW = 2
+"""After so many connections that failed one after the other, the service is taken to be away. A single one
+that is cut must not hold up all that waits behind it."""
+
 _MAY_BE_UNKNOWN = (ServiceNotFound, ServiceValidationError)
 """Refusals of a reply behind which there may be that the service does not know what it answers any more."""
 
@@ -70,22 +74,30 @@ class Sender:
 
     def send_once(self) -> Sent:
         """Send all that is to be sent now. Trouble with one entry does not stop the others, unless it is one
-        that all of them would have: no connection, or a key that is refused.
+        that all of them would have: no connection, twice in a row, or a key that is refused.
 
         Raises:
             LogError: The database can't be used.
         """
         sent = Sent()
+        lost = 0
         for listed in self._engine.outbox.open():
             try:
                 sent.arrived += self._settle(listed)
+                lost = 0
             except LogError:
                 raise
-            except (ServiceUnreachable, ServiceAuthenticationError) as error:
+            except ServiceUnreachable as error:
+                self._note(sent, listed, error)
+                lost += 1
+                if lost == _LOST_IN_A_ROW:
+                    break
+            except ServiceAuthenticationError as error:
                 self._note(sent, listed, error)
                 break
             except AMIEEngineError as error:
                 self._note(sent, listed, error)
+                lost = 0
             except Exception as error:  # noqa: BLE001 # a defect with one entry must not hold up the others
                 self._note(sent, listed, InternalError.caused_by(error, f"sending {_shown(listed)}"))
         return sent
