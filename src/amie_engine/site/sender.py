@@ -34,6 +34,9 @@ logger = logging.getLogger("amie_engine.site")
 
 _FIRST_LOOK = timedelta(seconds=30)
 _LAST_LOOK = timedelta(minutes=30)
+_LOOKS_A_ROUND = 20
+"""How many entries whose outcome is unknown are looked for before the service is polled again."""
+
 _CLOCKS_DIFFER_BY = timedelta(minutes=10)
 
 _EVERY_STATE = ("in-progress", "completed", "failed")
@@ -76,12 +79,15 @@ class Sender:
         """Send all that is to be sent now. Trouble with one entry does not stop the others, unless it is one
         that all of them would have: no connection, twice in a row, or a key that is refused.
 
+        What is new goes first. Of what has to be looked for, some is left to the next call: looking takes
+        several calls each, and meanwhile nothing is polled.
+
         Raises:
             LogError: The database can't be used.
         """
         sent = Sent()
         lost = 0
-        for listed in self._engine.outbox.open():
+        for listed in self._due_now():
             try:
                 sent.arrived += self._settle(listed)
                 lost = 0
@@ -108,10 +114,14 @@ class Sender:
             "Whether %s has arrived is not known (%s): %s", _shown(outgoing), error.code, told(error)
         )
 
+    def _due_now(self) -> list[Outgoing]:
+        waiting = self._engine.outbox.open()
+        pending = [outgoing for outgoing in waiting if outgoing.status == "pending"]
+        attempting = [outgoing for outgoing in waiting if outgoing.status == "attempting"]
+        return pending + [outgoing for outgoing in attempting if self._due_again(outgoing)][:_LOOKS_A_ROUND]
+
     def _settle(self, outgoing: Outgoing) -> bool:
         """Send an entry, or look for it first; tell whether it has arrived."""
-        if outgoing.status == "attempting" and not self._due_again(outgoing):
-            return False
         looks_first = outgoing.status == "attempting" and outgoing.kind == "packet"
         try:
             return (looks_first and self._look(outgoing)) or self._send(outgoing)
