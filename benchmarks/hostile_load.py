@@ -60,8 +60,8 @@ class Service:
     def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         self._report = folder / "service.json"
         command = [sys.executable, str(Path(__file__).with_name("hostile_service.py")), str(self._report)]
-        for name in ("transactions", "window", "seed"):
-            command += [f"--{name}", str(getattr(arguments, name))]
+        for name in ("transactions", "window", "memory_loss", "seed"):
+            command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
         self.process = subprocess.Popen(
             [*command, "--api-key", KEY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -250,6 +250,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="how many daemons")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--window", type=int, default=200, help="how many transactions are open at once")
+    parser.add_argument(
+        "--memory-loss", type=int, default=1500, help="after how many transactions the service forgets all"
+    )
     parser.add_argument("--kill-every", type=float, default=10.0, help="seconds, on average")
     parser.add_argument("--minutes", type=float, default=30.0, help="the time that it may take")
     parser.add_argument("--folder", type=Path, help="where the logs are made")

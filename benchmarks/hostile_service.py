@@ -24,9 +24,6 @@ from amie_engine.sandbox import (
 )
 from hostile_site import SITE
 
-TRANSACTIONS_A_MEMORY_LOSS = 700
-"""After about so many transactions the service forgets all that it has."""
-
 _CALLS_A_TRANSACTION = 6
 _FEED_EVERY = 0.1
 
@@ -34,7 +31,6 @@ RATES: Mapping[Fault, float] = {
     **HOSTILE,
     Fault.EXPIRED_KEY: 0.003,  # after each, a daemon is silent for seconds
     Fault.RESTART: 0.002,
-    Fault.FORGETFUL_RESTART: 1 / (TRANSACTIONS_A_MEMORY_LOSS * _CALLS_A_TRANSACTION),
     Fault.LIST_OLD: 0.005,  # all that was done with in ten minutes, each time
 }
 
@@ -93,6 +89,7 @@ def main() -> None:
     parser.add_argument("--transactions", type=int, required=True)
     parser.add_argument("--window", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--memory-loss", type=int, required=True)
     parser.add_argument("--api-key", required=True)
     arguments = parser.parse_args()
     hub = RememberingSandbox(
@@ -103,7 +100,8 @@ def main() -> None:
         failures=0.02,
         lingering_informs=0.1,
     )
-    faults = Faults(RATES, seed=arguments.seed)
+    forgets = 1 / (arguments.memory_loss * _CALLS_A_TRANSACTION)
+    faults = Faults({**RATES, Fault.FORGETFUL_RESTART: forgets}, seed=arguments.seed)
     stop = threading.Event()
     with SandboxServer(hub, faults=faults) as server:
         print(json.dumps({"url": server.url}), flush=True)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from amie_engine import Runner
 from amie_engine.errors import ServiceNotFound
 from amie_engine.sandbox import Sandbox, SandboxServer
 from amie_engine.site import Round
 from amie_engine.site.worker import Worked
 from amie_engine.testing import Clock
 from tests.site.site_packets import request
-from tests.site.site_world import AFTER, BEFORE, KEY, FlakyService, World, client_for, handling
+from tests.site.site_world import AFTER, BEFORE, KEY, FlakyService, World, client_for, handling, tiny_site
 
 RPC = "request_project_create"
 ANOMALY = "unknown-at-service"
@@ -206,3 +208,19 @@ def _end_forgotten(world: World, done: Round) -> Round:
         if ANOMALY in one.anomalies and not one.sending:
             world.engine.fail(one.stream, "The service has forgotten it.")
     return done
+
+
+def test_many_are_noted_a_few_a_poll_without_waiting_for_the_next_full_listing(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    flaky_world.engine.receive_all([request(number) for number in range(1, 121)])
+    runner = Runner(flaky_world.engine, flaky_world.client, tiny_site(), full_listing_every=timedelta(days=1))
+
+    def noted() -> int:
+        runner.poll_once()
+        clock.forward(seconds=1)
+        return sum(ANOMALY in one.anomalies for one in flaky_world.engine.transactions())
+
+    assert [noted() for _ in range(4)] == [50, 100, 120, 120]
+    asked = [path for _, path in service.calls if "/transactions/" in path]
+    assert len(asked) == len(set(asked)) == 120

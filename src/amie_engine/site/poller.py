@@ -28,7 +28,8 @@ _OVERLAP = timedelta(minutes=10)
 _FIRST_LOOK = timedelta(minutes=1)
 _LAST_LOOK = timedelta(hours=1)
 _LOOKS_A_ROUND = 50
-"""How many histories one round fetches, so that a long absence costs the service few calls at a time."""
+"""How many histories of what went on unseen one poll fetches, so that a long absence costs the service few
+calls at a time; the next polls fetch the others."""
 
 _BATCH = 100
 """How many packets are taken in in one commit: each commit waits for the disk."""
@@ -61,6 +62,7 @@ class Poller:
         self._listed_at: datetime | None = None
         self._noted: set[str] = set()
         self._looks: dict[str, tuple[datetime, timedelta]] = {}
+        self._unseen: list[str] = []
 
     def poll(self, result: Round) -> None:
         """Take in what is new.
@@ -83,8 +85,9 @@ class Poller:
             gap = outcome.history_needed or outcome.kind is OutcomeKind.HELD
             if gap and outcome.trans_rec_id is not None:
                 histories[outcome.trans_rec_id] = None
-        unseen = self._moved_unseen(listing) if is_full else ()
-        for trans_rec_id in (*histories, *unseen):
+        if is_full:
+            self._unseen = self._moved_unseen(listing)
+        for trans_rec_id in (*histories, *self._next_looks()):
             self._adopt(trans_rec_id, result)
         if is_full:
             self._acknowledge(listing)
@@ -139,11 +142,16 @@ class Poller:
         ]
         unseen = [name for name in open_ids if name is not None and name not in listed]
         self._looks = {name: self._looks[name] for name in unseen if name in self._looks}
-        due = [name for name in unseen if name not in self._looks or self._looks[name][0] <= now]
-        for name in due[:_LOOKS_A_ROUND]:
+        return [name for name in unseen if name not in self._looks or self._looks[name][0] <= now]
+
+    def _next_looks(self) -> list[str]:
+        """Take the next of those that are looked for; what has no news then is looked for again later."""
+        taken, self._unseen = self._unseen[:_LOOKS_A_ROUND], self._unseen[_LOOKS_A_ROUND:]
+        now = self._engine.now()
+        for name in taken:
             pause = min(self._looks[name][1] * 2, _LAST_LOOK) if name in self._looks else _FIRST_LOOK
             self._looks[name] = (now + pause, pause)
-        return due[:_LOOKS_A_ROUND]
+        return taken
 
     def _adopt(self, trans_rec_id: str, result: Round) -> None:
         """Fetch the history of a transaction of which a packet came whose predecessors the log has not: it
