@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from amie_engine import Engine, Packet
+from amie_engine import Engine, OutcomeKind, Packet
 from amie_engine.errors import ReplyAlreadyDecided, ReplyNotDue, TransactionClosed
 from amie_engine.packet import InformTransactionComplete, NotifyUserModify
 from amie_engine.testing import Clock
@@ -286,3 +286,19 @@ def test_time_that_runs_backwards_does_not_disturb(engine: Engine, clock: Clock)
     answer_project(engine)
     times = [entry.time for entry in engine.history(1).entries]
     assert times == sorted(times)
+
+
+def test_a_packet_that_the_hub_s_own_failure_has_overtaken_moves_nothing(engine: Engine) -> None:
+    engine.receive(rpc())
+    engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex"))
+    send(engine)
+    failure = inform(rec=13, body={"StatusCode": "Failure"})
+    assert engine.receive(failure).kind is OutcomeKind.ACCEPTED
+    late = engine.receive(dpc(rec=12))
+    assert (late.kind, late.state) == (OutcomeKind.ACCEPTED, "failed")
+    assert engine.receive(dpc(rec=12)).kind is OutcomeKind.ALREADY_THERE
+    assert engine.history(1).entries[-1].sentence == (
+        "Received data_project_create as packet 12: it came after the end, and moves nothing."
+    )
+    assert engine.receive(dpc(rec=14, packet_id=9)).kind is OutcomeKind.QUARANTINED  # it came after all
+    assert engine.work.open() == []

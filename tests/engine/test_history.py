@@ -85,6 +85,7 @@ def test_every_kind_of_event_has_its_sentence(engine: Engine, clock: Clock) -> N
         EventType.PACKET_QUARANTINED,
         EventType.PACKET_RELEASED,
         EventType.PACKET_ADOPTED,
+        EventType.TRANSACTION_UNKNOWN,
         EventType.STAGED_REFUSED,
         EventType.DOCUMENTS_ERASED,
     }

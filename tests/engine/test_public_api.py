@@ -43,6 +43,7 @@ CALLS = [
     "history",
     "note_deadlines",
     "note_full_listing",
+    "note_unknown",
     "quarantine",
     "quarantined",
     "receive",

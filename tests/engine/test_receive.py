@@ -200,10 +200,19 @@ class TestHeld:
         assert events_of(engine)[-2:] == ["packet_confirmed", "packet_received"]
         assert engine.outbox.open() == []
 
+    def test_what_waits_and_is_overtaken_by_the_hub_s_own_failure_moves_nothing(self, engine: Engine) -> None:
+        engine.receive(rpc())
+        engine.receive(dpc(rec=12))
+        engine.receive(inform(rec=13, body={"StatusCode": "Failure"}))
+        [ended] = engine.transactions()
+        assert (ended.state, ended.held) == ("failed", 0)
+        assert events_of(engine)[-1] == "packet_received"
+        assert engine.quarantine() == []
+
     def test_what_waits_for_a_transaction_that_ends_goes_into_quarantine(self, engine: Engine) -> None:
         engine.receive(rpc())
-        engine.receive(dpc())
-        engine.receive(inform(body={"StatusCode": "Failure"}))
+        engine.receive(dpc(rec=14))
+        engine.receive(inform(rec=13, body={"StatusCode": "Failure"}))
         assert engine.transactions()[0].held == 0
         assert [item.code for item in engine.quarantine()] == ["packet-not-allowed"]
 

@@ -21,6 +21,7 @@ from amie_engine.cli import main
 from amie_engine.cli.demo import report
 from amie_engine.cli.stage import SITE, agree, compare, example_site, play, stage
 from amie_engine.errors import SettingsError
+from amie_engine.sandbox import Fault
 
 RPC, TWO = "request_project_create", "request_project_reactivate"
 
@@ -193,7 +194,24 @@ def test_both_sides_agree_through_every_fault(amie: Call, seed: str) -> None:
     status, out = amie("demo", "--faults", "--json", "--seed", seed)
     told = json.loads(out)
     assert (status, told["agrees"]) == (0, True)
-    assert {row["service"] for row in told["transactions"]} <= {"completed", "failed"}
-    assert all(row["service"] == row["log"] for row in told["transactions"])
-    assert sum(told["faults"].values()) > 20
+    known = [row for row in told["transactions"] if not row["forgotten"]]
+    assert {row["service"] for row in known} <= {"completed", "failed"}
+    assert all(row["service"] == row["log"] for row in known)
+    forgotten = [row for row in told["transactions"] if row["forgotten"]]
+    assert {(row["service"], row["log"] in ("completed", "failed")) for row in forgotten} <= {(None, True)}
+    struck = told["faults"]
+    assert sum(struck.values()) > 20
+    assert {*Fault, "hub_failure", "lingering_inform"} == set(struck)
+    assert (struck["forgetful_restart"] > 0) == bool(forgotten)
+    assert struck["lingering_inform"] > 0
     assert told["quarantine"] == 0
+
+
+def test_what_the_service_has_forgotten_is_told(amie: Call) -> None:
+    status, out = amie("demo", "--faults", "--seed", "3")
+    assert status == 0
+    assert "and both sides agree on every one that the service still knows" in " ".join(out.split())
+    assert re.search(r"has forgotten \d+ of them; its scenarios were begun anew\. \d+ of the forgotten", out)
+    [faults] = [line for line in out.splitlines() if line.startswith("Faults: ")]
+    for name in ("forgetful restart", "restart", "hub failure", "lingering inform", "list old"):
+        assert name in faults

@@ -83,6 +83,46 @@ def test_an_answer_is_cut_off_as_if_that_were_all() -> None:
         assert len(sandbox.transactions()) == 1
 
 
+class Once(Faults):
+    """Faults of which the first call has one, and no other."""
+
+    def of_call(self) -> Fault | None:
+        return None if self.counts else super().of_call()
+
+
+@pytest.mark.parametrize("fault", [Fault.RESTART, Fault.FORGETFUL_RESTART])
+def test_a_service_that_restarts_is_away_for_some_calls_and_comes_back(fault: Fault) -> None:
+    with served(Once({fault: 1.0})) as (sandbox, call), requests.Session() as other:
+        sandbox.start_scenario("single:request_user_modify")
+        [before] = sandbox.transactions()
+        other.get(call("GET", "../openapi.json").url, timeout=20)  # stays connected
+        [connected] = _connections(other)
+        missed = 0
+        while True:
+            try:
+                listed = call("GET", "packets/NCSA").json()["result"]
+            except requests.ConnectionError:
+                missed += 1
+            else:
+                break
+        assert 2 <= missed <= 6
+        with pytest.raises(ConnectionResetError):
+            connected.recv(1)
+        [after] = sandbox.transactions()
+        assert [packet["header"]["trans_rec_id"] for packet in listed] == [after.trans_rec_id]
+        forgets = fault is Fault.FORGETFUL_RESTART
+        assert sandbox.forgotten == ([before] if forgets else [])
+        assert after.trans_rec_id == before.trans_rec_id + forgets
+
+
+def _connections(session: requests.Session) -> list[Any]:
+    """The sockets that a session keeps."""
+    adapter: Any = session.get_adapter("http://")
+    pools = adapter.poolmanager.pools
+    waiting = [pools[key].pool.queue for key in list(pools.keys())]
+    return [connection.sock for queue in waiting for connection in queue if connection is not None]
+
+
 def test_packets_are_listed_in_any_order() -> None:
     with served(always(Fault.SHUFFLE)) as (sandbox, call):
         for _ in range(6):
@@ -128,6 +168,28 @@ def test_rates_that_are_none_are_refused(rates: dict[Fault, float]) -> None:
 
 def test_every_fault_is_in_the_hostile_profile() -> None:
     assert set(HOSTILE) == set(Fault)
+
+
+def test_the_hub_fails_open_transactions_whosever_turn_it_is() -> None:
+    failing = Sandbox(api_key=KEY, failures=1.0)
+    failing.start_scenario("single:request_user_modify")
+    listed = failing.list_packets()
+    assert [packet["type"] for packet in listed] == ["inform_transaction_complete"]
+    assert [one.state for one in failing.transactions()] == ["failed"]
+    assert failing.counts == {"hub_failure": 1, "lingering_inform": 0}
+    assert failing.list_packets() == []
+
+
+def test_informs_linger_by_chance() -> None:
+    with pytest.raises(SettingsError):
+        Sandbox(lingering_informs=1.5)
+    hub = Sandbox(api_key=KEY, lingering_informs=0.5)
+    for _ in range(40):
+        hub.post(BEGINS)
+    assert len(hub.list_packets()) == 40
+    lingering = hub.list_packets()
+    assert len(lingering) == hub.lingering == hub.counts["lingering_inform"]
+    assert 0 < len(lingering) < 40
 
 
 def test_the_hub_fails_transactions_by_chance(sandbox: Sandbox) -> None:

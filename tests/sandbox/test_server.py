@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -37,6 +38,33 @@ def test_the_server_answers_within_its_block_only() -> None:
     server.stop()  # stopped already
     with server, ScriptedSite(server.url) as site:
         assert site.packets() == []
+
+
+def test_a_restart_closes_every_connection_and_keeps_the_port_and_what_there_was() -> None:
+    server = SandboxServer(Sandbox(api_key=KEY))
+    with pytest.raises(SandboxError):
+        server.restart()
+    with server:
+        url = server.url
+        address = urlsplit(url)
+        server.sandbox.start_scenario("single:request_user_modify")
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as connected:
+            connected.sendall(b"GET /nothing HTTP/1.1\r\nHost: sandbox\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += connected.recv(65536)
+            server.restart()
+            with pytest.raises(ConnectionResetError):
+                connected.recv(1)
+        assert server.url == url
+        with ScriptedSite(url) as site:
+            [packet] = site.packets()
+            server.restart(memory=False)
+            [again] = site.packets()
+    assert packet["type"] == again["type"] == "request_user_modify"
+    for name in ("packet_rec_id", "trans_rec_id"):
+        assert again["header"][name] == packet["header"][name] + 1
+    assert [one.trans_rec_id for one in server.sandbox.forgotten] == [packet["header"]["trans_rec_id"]]
 
 
 def test_only_loopback_addresses_are_served() -> None:

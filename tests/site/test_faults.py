@@ -11,6 +11,7 @@ from amie_engine import AMIERequestError
 from amie_engine.errors import ServiceFault
 from amie_engine.testing import Clock
 from tests.site.site_world import (
+    BEFORE,
     HTML,
     KEY,
     NO_KEY,
@@ -96,16 +97,34 @@ def test_with_one_fault_the_other_packets_are_sent_all_the_same(
     assert [type(error) for error in done.errors] == [ServiceFault]
 
 
-@pytest.mark.parametrize("fault", ["close before acting", NO_KEY])
-def test_without_a_connection_or_with_a_refused_key_nothing_more_is_tried(
-    flaky_world: World, service: FlakyService, fault: Fault
-) -> None:
+def test_with_a_refused_key_nothing_more_is_tried(flaky_world: World, service: FlakyService) -> None:
     flaky_world.client.start_scenario(TWO)
-    service.fail("POST", fault)
+    service.fail("POST", NO_KEY)
     done = flaky_world.runner().run_once()
     assert done.sent == 0
     assert len(done.errors) == 1
     assert [outgoing.status for outgoing in flaky_world.engine.outbox.open()] == ["attempting", "pending"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "sent"),
+    [
+        ([BEFORE, BEFORE], 0),  # nothing more is tried
+        ([BEFORE], 3),  # one that was cut holds up no other
+        ([BEFORE, UNKNOWN_FAULT, BEFORE], 1),  # it answers
+    ],
+)
+def test_without_a_connection_twice_in_a_row_nothing_more_is_tried(
+    flaky_world: World, service: FlakyService, faults: list[Fault], sent: int
+) -> None:
+    flaky_world.client.start_scenario(TWO)
+    flaky_world.client.start_scenario(TWO)
+    service.fail("POST", *faults)
+    done = flaky_world.runner().run_once()
+    assert (done.sent, len(done.errors)) == (sent, len(faults))
+    waiting = [outgoing.status for outgoing in flaky_world.engine.outbox.open()]
+    assert waiting.count("attempting") == len(faults)
+    assert len(waiting) == 4 - sent
 
 
 def test_a_service_that_is_down_is_told_each_round_until_it_is_back(

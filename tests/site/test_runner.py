@@ -16,7 +16,7 @@ from amie_engine.sandbox import OFFICIAL_SCENARIOS, Sandbox, SandboxServer
 from amie_engine.site.worker import Worked
 from amie_engine.testing import Clock
 from tests.site.site_packets import request
-from tests.site.site_world import KEY, NAME, World, handling, tiny_site
+from tests.site.site_world import KEY, NAME, FlakyService, World, handling, tiny_site
 
 RPC = "request_project_create"
 TWO = "request_project_reactivate"
@@ -305,12 +305,18 @@ def test_a_transaction_that_somebody_else_set_failed_is_found_failed(world: Worl
     assert world.engine.work.open() == []
 
 
-def test_a_transaction_without_news_is_asked_for_again_later_and_later(world: World) -> None:
-    world.engine.receive(request())
-    runner = world.runner()
+def test_a_transaction_without_news_is_asked_for_again_later_and_later(
+    flaky_world: World, service: FlakyService
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner(handling(RPC, lambda packet, work: work.defer(reason="not today")))
+    runner.poll_once()
     asked = []
     for minute in range(100):
-        if any(error.code == "service-not-found" for error in runner.run_once().errors):
+        service.fail("GET", (200, b'{"message": null, "result": []}', "application/json"))
+        calls = len(service.calls)
+        assert runner.run_once().errors == []
+        if any("/transactions/" in path for _, path in service.calls[calls:]):
             asked.append(minute)
-        world.clock.forward(minutes=1)
+        flaky_world.clock.forward(minutes=1)
     assert asked == [0, 1, 3, 7, 15, 31, 63]

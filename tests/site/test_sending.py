@@ -149,6 +149,30 @@ def test_a_crash_between_the_note_and_the_post_sends_it_after_looking(
     assert [method for method, path in service.calls[-2:]] == ["GET", "POST"]
 
 
+def test_looking_for_much_holds_up_neither_what_is_new_nor_the_polls(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    for _ in range(25):
+        flaky_world.client.start_scenario(f"single:{RPC}")
+    runner = flaky_world.runner()
+    service.fail("POST", *[UNKNOWN_FAULT] * 25)
+    assert len(runner.run_once().errors) == 25
+    clock.forward(minutes=1)
+    flaky_world.client.start_scenario(f"single:{RPC}")
+    runner.poll_once()
+    runner.work_once()
+
+    def looked() -> tuple[str, int]:
+        calls = len(service.calls)
+        runner.send_once()
+        new = service.calls[calls:]
+        return new[0][0], sum(method == "GET" for method, _ in new)
+
+    assert looked() == ("POST", 20)
+    assert looked() == ("GET", 5)
+    assert flaky_world.engine.outbox.open() == []
+
+
 @pytest.mark.parametrize("looks_first", [True, False])
 @pytest.mark.parametrize("fault", UNKNOWN)
 def test_a_transaction_of_the_sites_own_is_begun_once(

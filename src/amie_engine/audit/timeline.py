@@ -9,6 +9,7 @@ from typing import Any
 
 from amie_engine.audit.erasures import erasures_of
 from amie_engine.engine.evolve import evolve
+from amie_engine.engine.incoming import INFORM
 from amie_engine.engine.state import SET_FAILED, START, TransactionState
 from amie_engine.engine.unit import View
 from amie_engine.engine.work_record import ABANDONED
@@ -149,7 +150,11 @@ def _outgoing(event: Event, facts: Mapping[str, Any]) -> str:
 
 def _received(event: Event, facts: Mapping[str, Any]) -> str:
     if facts.get("acknowledges"):
-        return f"Received {_packet(event)}: it acknowledges what had ended."
+        acknowledges = event.packet_type == INFORM
+        effect = (
+            "it acknowledges what had ended" if acknowledges else "it came after the end, and moves nothing"
+        )
+        return f"Received {_packet(event)}: {effect}."
     if facts.get("replaces"):
         return f"Received {_packet(event)}, in place of packet {facts['replaces']}, which had failed."
     return f"Received {_packet(event)}."
@@ -200,6 +205,8 @@ def _work(work: Mapping[str, Any]) -> str:
 
 
 def _confirmed(event: Event, facts: Mapping[str, Any]) -> str:
+    if facts.get("call") == SET_FAILED and "code" in facts:
+        return f"The service does not know the transaction ({facts['code']}), which counts as failed."
     if facts.get("call") == SET_FAILED:
         return "The service has set the transaction failed."
     if facts.get("attached"):
@@ -298,6 +305,9 @@ _SENTENCES: dict[EventType, Callable[[Event, Mapping[str, Any]], str]] = {
     EventType.PACKET_ADOPTED: lambda event, _: f"Adopted {_packet(event)}, sent by another tool of the site.",
     EventType.FAILURE_DECIDED: _failure_decided,
     EventType.TRANSACTION_FAILED: _failed,
+    EventType.TRANSACTION_UNKNOWN: lambda _, facts: (
+        f"The service does not know the transaction any more: {facts['code']}."
+    ),
     EventType.WORK_DEFERRED: _deferred,
     EventType.WORK_STEP_DONE: lambda _, facts: (
         f"The handler has done the step {facts['step']!r}, in {facts['milliseconds']} ms."

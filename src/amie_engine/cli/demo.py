@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from amie_engine.cli.output import print_json
 from amie_engine.cli.stage import SITE, Comparison, Stage, agree, compare, play, stage
 from amie_engine.cli.tables import state_text, transactions_table, type_name
 from amie_engine.engine import Engine, TransactionSummary
-from amie_engine.sandbox import OFFICIAL_SCENARIOS, Faults, Sandbox
+from amie_engine.sandbox import OFFICIAL_SCENARIOS, Fault, Faults, Sandbox
 
 __all__ = ["demo"]
 
@@ -51,7 +51,9 @@ def demo(
 
     With --faults, a third of all calls go wrong: connections are closed before or after the service has
     acted, answers are cut off or come from a proxy, calls arrive twice, old packets are listed again, the key
-    is refused for a while, and now and then the hub fails a transaction. Both sides must agree all the same.
+    is refused for a while, informs linger, the hub fails a transaction now and then, and the service is
+    restarted, even without what it had. Both sides must agree all the same on every transaction that it still
+    knows; those that it has forgotten are ended here.
 
     Examples:
 
@@ -86,12 +88,12 @@ def report(stage: Stage, seconds: float, *, as_json: bool, faults: Faults | None
             "quarantine": len(stage.engine.quarantine()),
         }
         if faults is not None:
-            result["faults"] = {str(fault): count for fault, count in sorted(faults.counts.items())}
+            result["faults"] = _counts(stage, faults)
         print_json(result)
     else:
         _tell(stage, compared, seconds, agreed, may_fail=faults is not None)
         if faults is not None:
-            _tell_faults(faults)
+            _tell_faults(_counts(stage, faults))
     return agreed
 
 
@@ -112,6 +114,15 @@ def _tell(stage: Stage, compared: list[Comparison], seconds: float, agreed: bool
                 known = (row["type"], row["service"], row["log"])
                 table.add_row(row["trans_rec_id"], *(value or "nothing" for value in known))
         console.print(table)
+    forgotten = [row for row in compared if row["forgotten"]]
+    if forgotten:
+        failed = [row["trans_rec_id"] for row in forgotten if row["log"] == "failed"]
+        console.print(
+            f"The service was restarted without memory, and has forgotten {len(forgotten)} of them; its"
+            f" scenarios were begun anew. {len(failed)} of the forgotten have failed here:"
+            f" {', '.join(failed) or 'none'}.",
+            soft_wrap=True,
+        )
     url = stage.engine.database.url
     first = (ours[0].trans_rec_id if ours else None) or "TRANS"
     for line in (
@@ -125,17 +136,25 @@ def _tell(stage: Stage, compared: list[Comparison], seconds: float, agreed: bool
 
 def _all_of(compared: Sequence[Comparison]) -> str:
     number, failed = len(compared), sum(row["log"] == "failed" for row in compared)
-    if failed:
+    forgotten = [row for row in compared if row["forgotten"]]
+    if failed or forgotten:
         ends = f"{number - failed} of {number} transactions have completed and {failed} failed"
-        return f"{ends}, and both sides agree on every one"
+        agreement = f"{ends}, and both sides agree on every one"
+        return f"{agreement} that the service still knows" if forgotten else agreement
     if number == 1:
         return "The one transaction has completed, and both sides agree on it"
     return f"All {number} transactions have completed, and both sides agree on every one"
 
 
-def _tell_faults(faults: Faults) -> None:
-    happened = ", ".join(f"{count} {fault.replace('_', ' ')}" for fault, count in faults.counts.most_common())
-    Console(highlight=False).print(f"Faults: {happened or 'none'}.", soft_wrap=True)
+def _counts(stage: Stage, faults: Faults) -> dict[str, int]:
+    """How often each fault has struck, and what the hub itself has done."""
+    return {str(fault): faults.counts[fault] for fault in sorted(Fault)} | dict(stage.hub.counts)
+
+
+def _tell_faults(counts: Mapping[str, int]) -> None:
+    frequent = sorted(counts.items(), key=lambda item: -item[1])
+    happened = ", ".join(f"{count} {fault.replace('_', ' ')}" for fault, count in frequent)
+    Console(highlight=False).print(f"Faults: {happened}.", soft_wrap=True)
 
 
 class _Show:

@@ -18,6 +18,7 @@ from typing import TypedDict
 from amie_engine._resources import folder
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine
+from amie_engine.engine.state import UNKNOWN_AT_SERVICE
 from amie_engine.errors import SettingsError
 from amie_engine.sandbox import Faults, Sandbox
 from amie_engine.site import Runner, Site
@@ -29,6 +30,7 @@ SITE = "CAMPUS"
 """The demo's site."""
 
 _HUB_FAILS = 0.02
+_INFORMS_LINGER = 0.3
 _PAUSE = 60.0
 _ROUNDS_WITHOUT_NEWS = 5
 _SECONDS = 60
@@ -46,12 +48,14 @@ class Stage:
 
 
 class Comparison(TypedDict):
-    """A transaction as both sides see it; a state is None where that side does not know it."""
+    """A transaction as both sides see it; a state is None where that side does not know it. What the service
+    has forgotten, it knew once: before it was restarted without memory."""
 
     trans_rec_id: str
     type: str | None
     service: str | None
     log: str | None
+    forgotten: bool
 
 
 @contextmanager
@@ -68,8 +72,8 @@ def stage(
         database: The log's URL; without one, a fresh SQLite file that stays for the user to look into.
         seed: What people and projects are made up from.
         open_site: Opens the site, on a path for its own database; the example site where it is not given.
-        faults: What happens to the service's calls. Then the hub fails transactions, too, and waiting takes
-            no time: the clock is moved on instead.
+        faults: What happens to the service's calls. Then the hub fails transactions, too, its informs linger,
+            and waiting takes no time: the clock is moved on instead.
 
     Raises:
         SettingsError: The log has transactions of the demo's in it already.
@@ -80,7 +84,14 @@ def stage(
     place = Path(tempfile.mkdtemp(prefix="amie-demo-"))
     url = database or f"sqlite:///{place / 'amie.db'}"
     clock = Clock(datetime.now(UTC), tick=timedelta(milliseconds=1)) if faults else partial(datetime.now, UTC)
-    hub = Sandbox(SITE, seed=seed, hub="SANDBOX", failures=_HUB_FAILS if faults else 0.0, clock=clock)
+    hub = Sandbox(
+        SITE,
+        seed=seed,
+        hub="SANDBOX",
+        failures=_HUB_FAILS if faults else 0.0,
+        lingering_informs=_INFORMS_LINGER if faults else 0.0,
+        clock=clock,
+    )
     try:
         with (
             Engine(url, site=SITE, hub="sandbox", clock=clock) as engine,
@@ -112,6 +123,7 @@ def play(stage: Stage, scenario: str, on_round: Callable[[], object]) -> None:
     idle = 0
     while not _is_over(stage) and time.monotonic() < give_up:
         done = stage.runner.run_once()
+        _end_forgotten(stage)
         on_round()
         if isinstance(stage.clock, Clock):
             stage.clock.forward(seconds=0 if done.moved and not done.errors else _PAUSE)
@@ -125,8 +137,15 @@ def play(stage: Stage, scenario: str, on_round: Callable[[], object]) -> None:
 
 
 def _is_over(stage: Stage) -> bool:
-    """Whether nothing is open at the service any more, and the log has its last word."""
-    return stage.hub.idle and agree(compare(stage), may_fail=True)
+    """Whether nothing is open or lingers at the service any more, and the log has its last word."""
+    return stage.hub.idle and not stage.hub.lingering and agree(compare(stage), may_fail=True)
+
+
+def _end_forgotten(stage: Stage) -> None:
+    """Do what an operator does about transactions that the service does not know any more."""
+    for transaction in stage.engine.transactions(open_only=True):
+        if UNKNOWN_AT_SERVICE in transaction.anomalies and not transaction.sending:
+            stage.engine.fail(transaction.stream, "The service has forgotten it.", actor="demo")
 
 
 def _pass(clock: Callable[[], datetime], seconds: float) -> None:
@@ -146,19 +165,30 @@ def compare(stage: Stage) -> list[Comparison]:
             type=theirs.type,
             service=theirs.state,
             log=ours.pop(str(theirs.trans_rec_id), None),
+            forgotten=False,
         )
         for theirs in stage.hub.transactions()
     ]
+    forgotten = {str(once.trans_rec_id): once.type for once in stage.hub.forgotten}
     return compared + [
-        Comparison(trans_rec_id=name or "?", type=None, service=None, log=state)
+        Comparison(
+            trans_rec_id=name or "?",
+            type=forgotten.get(name or ""),
+            service=None,
+            log=state,
+            forgotten=name in forgotten,
+        )
         for name, state in ours.items()
     ]
 
 
 def agree(compared: Sequence[Comparison], *, may_fail: bool = False) -> bool:
-    """Whether there are transactions, and every one has completed on both sides, or also failed on both."""
+    """Whether there are transactions, and every one has completed on both sides, or also failed on both; of
+    one that the service has forgotten, that it has ended in the log."""
     ends = ("completed", "failed") if may_fail else ("completed",)
-    return bool(compared) and all(row["service"] == row["log"] in ends for row in compared)
+    return bool(compared) and all(
+        row["log"] in ends and (row["forgotten"] or row["service"] == row["log"]) for row in compared
+    )
 
 
 @contextmanager

@@ -163,7 +163,8 @@ def fail(
 ) -> None:
     """Have the service set a transaction failed: the way to fail it after its reply has gone out.
 
-    The daemon sends it. To fail it in reply to a request, have the handler return work.fail(...).
+    The daemon sends it; a transaction that the service does not know any more counts as failed once it has
+    said so. To fail it in reply to a request, have the handler return work.fail(...).
 
     Example:
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from amie_engine.engine.failures import decide_deadline, decide_failure
+from amie_engine.engine.failures import decide_deadline, decide_failure, decide_unknown
 from amie_engine.engine.following import answer_repeats
 from amie_engine.engine.mending import decide_resend
 from amie_engine.engine.receiving import Receiver
@@ -91,6 +91,14 @@ class Commands:
         """Take a transaction whose deadline has passed for failed."""
         state = unit.require(trans_rec_id)
         self._append(unit, state, decide_deadline(state, self.now(), actor=actor))
+
+    def note_unknown(self, unit: UnitOfWork, trans_rec_id: int | str, code: str) -> bool:
+        """Note that the service does not know a transaction any more; tell whether that is new."""
+        state = unit.require(trans_rec_id)
+        event = decide_unknown(state, code)
+        if event is not None:
+            unit.append(state, [event])
+        return event is not None
 
     def _append(self, unit: UnitOfWork, state: TransactionState, event: NewEvent) -> TransactionState:
         """Append what was decided, and do what follows from it."""

@@ -32,7 +32,7 @@ from amie_engine.engine.subscriptions import Subscriptions
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
 from amie_engine.engine.views import Due, Handle, Outcome, QuarantinedItem, TransactionSummary
 from amie_engine.engine.work import WorkQueue
-from amie_engine.errors import LogError, QuarantineNotFound, SettingsError
+from amie_engine.errors import LogError, QuarantineNotFound, ServiceNotFound, SettingsError
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import check_schema
 from amie_engine.log.store import EventLog
@@ -247,6 +247,22 @@ class Engine:
             if packet.packet_type == INFORM
         )
 
+    def note_unknown(self, trans_rec_id: int | str, *, code: str = ServiceNotFound.code) -> bool:
+        """Note that the service does not know a transaction any more: an anomaly, which stays until a packet
+        of it comes or arrives again. `fail` ends the transaction.
+
+        Args:
+            trans_rec_id: The transaction's record id at the service.
+            code: The code of the error with which the service said so.
+
+        Returns:
+            Whether that is new: it is noted once, and not of a transaction that has ended.
+
+        Raises:
+            TransactionNotFound: The log has no such transaction.
+        """
+        return self._in_unit(lambda unit: self.commands.note_unknown(unit, trans_rec_id, code))
+
     # What is due, and what the site says
 
     def expected_reply(self, trans_rec_id: int | str) -> Due:
@@ -342,7 +358,8 @@ class Engine:
     ) -> Handle:
         """Have the service set a transaction failed: the way to fail it after its reply has gone out.
 
-        One that the site began and that has not reached the service is given up.
+        One that the site began and that has not reached the service is given up, and one that the service
+        does not know any more counts as failed once it has said so.
 
         Args:
             trans_rec_id: The transaction's record id at the service, or the stream of a `Handle`.

@@ -90,13 +90,31 @@ def _decide_hubs(state: TransactionState, packet: Incoming, salt: str, complete:
 
 
 def _decide_late(state: TransactionState, packet: Incoming, salt: str) -> Decision:
-    """The transaction has ended: an inform only acknowledges, anything else comes too late."""
+    """The transaction has ended: an inform only acknowledges, anything else comes too late, unless the hub's
+    own failure has overtaken it on its way."""
+    if _was_overtaken(state, packet):
+        return Decision(OutcomeKind.ACCEPTED, (received_event(packet, salt, acknowledges=True),))
     if packet.packet_type != INFORM:
         return refuse(f"A {packet.packet_type} came after its transaction had {state.state}.")
     contradicts = (packet.status == "success") != (state.state is State.COMPLETED)
     anomalies = ("inform-contradicts-end",) if contradicts else ()
     event = received_event(packet, salt, acknowledges=True, anomalies=anomalies)
     return Decision(OutcomeKind.ACCEPTED, (event,))
+
+
+def _was_overtaken(state: TransactionState, packet: Incoming) -> bool:
+    """Whether the hub sent a packet before the inform by which it failed the transaction, as its numbers
+    tell: an old listing may show it after that."""
+    last = state.last_moving
+    if last is None or state.type is None or state.state is not State.FAILED or packet.packet_type == INFORM:
+        return False
+    if last.packet_rec_id is None or last.sender is not Party.HUB or last.packet_type != INFORM:
+        return False
+    is_a_move = any(
+        row.move == packet.packet_type and row.sender is Party.HUB and row.state is not State.START
+        for row in TRANSACTION_TYPES[state.type].rows
+    )
+    return is_a_move and int(packet.packet_rec_id) < int(last.packet_rec_id)
 
 
 def _proved_by(state: TransactionState, packet: Incoming) -> tuple[OutboxEntry, bool] | None:

@@ -17,6 +17,7 @@ from amie_engine.engine.state import (
     PASSED,
     SET_FAILED,
     START,
+    UNKNOWN_AT_SERVICE,
     HeldPacket,
     OutboxEntry,
     PacketEntry,
@@ -89,7 +90,7 @@ def _accepted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -
         "transaction_id": state.transaction_id or facts.get("transaction_id"),
         "packets": (*state.packets, entry),
         "held": _without_held(state, event),
-        "anomalies": _with(state.anomalies, facts.get("anomalies", ())),
+        "anomalies": _with(_known_again(state.anomalies), facts.get("anomalies", ())),
     }
     if after is not None:
         changes |= {"state": after, "failed_by": sender if after is State.FAILED else None}
@@ -237,6 +238,10 @@ def _transaction_failed(state: TransactionState, event: Event, facts: Mapping[st
     }
 
 
+def _transaction_unknown(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    return {"anomalies": _with(state.anomalies, facts["anomalies"])}
+
+
 # The work
 
 
@@ -318,6 +323,11 @@ def _with(anomalies: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
     return (*anomalies, *(anomaly for anomaly in more if anomaly not in anomalies))
 
 
+def _known_again(anomalies: tuple[str, ...]) -> tuple[str, ...]:
+    """A packet has come, or arrived: the service knows the transaction."""
+    return tuple(anomaly for anomaly in anomalies if anomaly != UNKNOWN_AT_SERVICE)
+
+
 def _without_held(state: TransactionState, event: Event) -> tuple[HeldPacket, ...]:
     return tuple(held for held in state.held if held.packet_rec_id != event.packet_rec_id)
 
@@ -357,6 +367,7 @@ _CHANGES: dict[EventType, Callable[[TransactionState, Event, Mapping[str, Any]],
     EventType.PACKET_ADOPTED: _own_packet,
     EventType.FAILURE_DECIDED: _decided,
     EventType.TRANSACTION_FAILED: _transaction_failed,
+    EventType.TRANSACTION_UNKNOWN: _transaction_unknown,
     EventType.WORK_DEFERRED: _work_deferred,
     EventType.WORK_STEP_DONE: _step_done,
     EventType.WORK_ASKED: _asked,

@@ -7,12 +7,12 @@ from datetime import datetime
 from amie_engine.engine.due import turn_of
 from amie_engine.engine.incoming import INFORM
 from amie_engine.engine.packet_events import confirmed_event, superseded_event
-from amie_engine.engine.state import SET_FAILED, START, OutboxEntry, TransactionState
+from amie_engine.engine.state import SET_FAILED, START, UNKNOWN_AT_SERVICE, OutboxEntry, TransactionState
 from amie_engine.errors import ReplyAlreadyDecided, ReplyNotDue, TransactionClosed
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.protocol import Move, Party
 
-__all__ = ["decide_deadline", "decide_failure", "decide_set_failed", "left_over"]
+__all__ = ["decide_deadline", "decide_failure", "decide_set_failed", "decide_unknown", "left_over"]
 
 
 def decide_failure(state: TransactionState, reason: str, *, actor: str) -> NewEvent:
@@ -80,6 +80,23 @@ def decide_set_failed(state: TransactionState) -> NewEvent | None:
     if asked is not None and asked.status == "attempting":
         return confirmed_event(state, asked, actor="listing")
     return _failed(state, Move.SET_FAILED, Party.HUB, "service")
+
+
+def decide_unknown(state: TransactionState, code: str) -> NewEvent | None:
+    """Return the event that notes that the service does not know a transaction any more; None where that is
+    on record, or the transaction has ended and nothing is asked of the service any more.
+
+    It ends nothing: the service may have been restored from an old copy, and remember again.
+    """
+    if state.is_final or state.trans_rec_id is None or UNKNOWN_AT_SERVICE in state.anomalies:
+        return None
+    return NewEvent(
+        EventType.TRANSACTION_UNKNOWN,
+        trans_rec_id=state.trans_rec_id,
+        sender=Party.HUB,
+        actor="service",
+        facts={"code": code, "anomalies": [UNKNOWN_AT_SERVICE]},
+    )
 
 
 def left_over(state: TransactionState) -> tuple[NewEvent, ...]:

@@ -133,13 +133,17 @@ class Outbox:
             raise attempted
         return attempted
 
-    def confirm(self, outgoing: Outgoing, answer: Mapping[str, Any] | None = None) -> None:
+    def confirm(
+        self, outgoing: Outgoing, answer: Mapping[str, Any] | None = None, *, code: str | None = None
+    ) -> None:
         """Record that the service accepted what was sent. A second time changes nothing.
 
         Args:
             outgoing: What was sent.
             answer: The service's answer: its ``result`` is the packet with the ids that it gave. Without
                 ids, those of a transaction that the site began come with a later listing.
+            code: The code of the error by which a call was settled all the same: a transaction that the
+                service does not know needs no setting failed any more.
         """
 
         def confirm(unit: UnitOfWork) -> None:
@@ -164,6 +168,7 @@ class Outbox:
                 packet_rec_id=packet_rec_id,
                 trans_rec_id=trans_rec_id,
                 document=_storable(answer),
+                code=code,
             )
             self._engine.receiver.settle(unit, unit.append(state, [event]))
             for packet in waiting:

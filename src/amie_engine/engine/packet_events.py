@@ -73,6 +73,7 @@ def confirmed_event(
     packet_rec_id: str | None = None,
     trans_rec_id: str | None = None,
     document: Any = None,
+    code: str | None = None,
 ) -> NewEvent:
     """Return the event that tells that something of the outbox has arrived.
 
@@ -84,6 +85,7 @@ def confirmed_event(
         packet_rec_id: Its record id, as the service's answer has it.
         trans_rec_id: The transaction's, likewise.
         document: The service's answer.
+        code: The code of the error that settled it, where it was one.
     """
     facts: dict[str, Any] = {} if packet is None else _told(packet)
     facts |= {
@@ -95,6 +97,8 @@ def confirmed_event(
         facts["call"] = SET_FAILED
     elif state.is_final:
         facts["acknowledges"] = True
+    if code is not None:
+        facts["code"] = code
     return NewEvent(
         EventType.PACKET_CONFIRMED,
         trans_rec_id=state.trans_rec_id or (trans_rec_id if packet is None else packet.trans_rec_id),

@@ -15,6 +15,7 @@ __all__ = [
     "PASSED",
     "SET_FAILED",
     "START",
+    "UNKNOWN_AT_SERVICE",
     "HeldPacket",
     "OutboxEntry",
     "PacketEntry",
@@ -28,6 +29,8 @@ START = "start"
 """What the first packet of a transaction answers in the outbox."""
 SET_FAILED = "failed"
 """What the call that sets a transaction failed answers in the outbox."""
+UNKNOWN_AT_SERVICE = "unknown-at-service"
+"""The anomaly of a transaction that the service does not know any more."""
 NEEDLESS = ("superseded", "transaction-ended")
 """The codes under which something leaves the outbox without anybody having refused it."""
 

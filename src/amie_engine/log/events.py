@@ -54,6 +54,8 @@ class EventType(StrEnum):
     """The site asks the service to set the transaction failed."""
     TRANSACTION_FAILED = "transaction_failed"
     """The transaction was set failed at the service, or its deadline confirmed as passed."""
+    TRANSACTION_UNKNOWN = "transaction_unknown"
+    """The service answered that it does not know the transaction any more."""
     WORK_DEFERRED = "work_deferred"
     """The site's handler asked to be called again later."""
     WORK_STEP_DONE = "work_step_done"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +12,7 @@ from random import Random
 from typing import Any
 
 from amie_engine.errors import SandboxRefusal
-from amie_engine.protocol import FINAL_STATES, Move, Party, State, moves_from
+from amie_engine.protocol import FINAL_STATES, Move, Party, State, moves_from, step
 from amie_engine.sandbox import bodies, rules
 from amie_engine.sandbox.ledger import COMPLETED, FAILED, INFORM, Ledger, PacketRecord, TransactionRecord
 from amie_engine.sandbox.registry import Registry
@@ -29,7 +30,9 @@ class Conduct:
         seed: What is made up depends on it alone.
         latency: After how long the hub's answers and next requests appear.
         clock: Gives the time.
-        failures: How likely it is that the hub fails a transaction where it would answer.
+        failures: How likely it is that the hub fails a transaction where it would answer, or any that is
+            open where it is asked what there is.
+        lingering: How likely it is that an inform of the hub's lingers.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Conduct:
         latency: timedelta,
         clock: Callable[[], datetime],
         failures: float,
+        lingering: float,
     ) -> None:
         self._ledger = ledger
         self._resources = resources
@@ -47,12 +51,14 @@ class Conduct:
         self._latency = latency
         self._clock = clock
         self._failures = failures
+        self._lingering = lingering
         self._chance = Random(f"failures/{seed}")  # noqa: S311 # for tests, not for secrets
         self._registry = Registry()
         self._chain_numbers = count()
         self._later: list[tuple[datetime, int, Callable[[datetime], None]]] = []
         self._later_numbers = count()
         self.chains: list[Chain] = []
+        self.counts: Counter[str] = Counter()
 
     @property
     def idle(self) -> bool:
@@ -186,6 +192,15 @@ class Conduct:
             transaction, move, *self._packet_for(move, notice, transaction), now
         ).packet_rec_id
 
+    def fail_by_chance(self, now: datetime) -> None:
+        """Now and then fail a transaction that is open, whosever turn it is."""
+        if self._chance.random() >= self._failures or not (in_progress := self._ledger.in_progress):
+            return
+        transaction = self._chance.choice(in_progress)
+        move = Move.INFORM_FAILURE
+        if step(transaction.type, transaction.state, Party.HUB, move) is not None:
+            self._send(transaction, move, INFORM, bodies.inform_failure(), now)
+
     def _packet_for(
         self, move: str, notice: PacketRecord, transaction: TransactionRecord
     ) -> tuple[str, dict[str, Any]]:
@@ -203,6 +218,11 @@ class Conduct:
     ) -> PacketRecord:
         state = rules.next_state(transaction, Party.HUB, move)
         record = self._ledger.add(transaction, Party.HUB, packet_type, body, now)
+        if packet_type == INFORM:
+            record.lingers = self._chance.random() < self._lingering
+            self.counts.update(
+                lingering_inform=int(record.lingers), hub_failure=int(move == Move.INFORM_FAILURE)
+            )
         if state in FINAL_STATES:
             self._end(transaction, state, now)
         else:

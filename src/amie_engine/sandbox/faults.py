@@ -37,6 +37,10 @@ class Fault(StrEnum):
     """A page of HTML with status 200, as of a proxy that wants somebody to log in; nothing is done."""
     EXPIRED_KEY = "expired_key"
     """401, though the key is right; nothing is done."""
+    RESTART = "restart"
+    """The service goes away: every connection is reset, as are the next calls. It comes back as it was."""
+    FORGETFUL_RESTART = "forgetful_restart"
+    """The same, but it comes back without its transactions, as a test service that was reset."""
     SHUFFLE = "shuffle"
     """Packets are listed in any order."""
     LIST_OLD = "list_old"
@@ -44,8 +48,15 @@ class Fault(StrEnum):
 
 
 _OF_LISTINGS = frozenset({Fault.SHUFFLE, Fault.LIST_OLD})
+_LONGEST_ABSENCE = 5
+"""Calls that a service misses at most while it restarts."""
 
-HOSTILE: Mapping[Fault, float] = dict.fromkeys(Fault, 0.03) | {Fault.SHUFFLE: 0.3, Fault.LIST_OLD: 0.2}
+HOSTILE: Mapping[Fault, float] = dict.fromkeys(Fault, 0.03) | {
+    Fault.RESTART: 0.01,
+    Fault.FORGETFUL_RESTART: 0.01,
+    Fault.SHUFFLE: 0.3,
+    Fault.LIST_OLD: 0.2,
+}
 """A service that nobody should have to work with: a third of all calls go wrong."""
 
 
@@ -85,6 +96,10 @@ class Faults:
                 return fault
             point -= rate
         return None
+
+    def of_absence(self) -> int:
+        """Return how many further calls a service that restarts does not get."""
+        return self._chance.randint(1, _LONGEST_ABSENCE)
 
     def of_listing(self) -> frozenset[Fault]:
         """Return what happens to the next list of packets."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import RLock
 from typing import Any, NamedTuple
@@ -60,10 +60,11 @@ class Sandbox:
         hub: The hub's own name, as it stands in headers.
         resources: The site's resources; two made-up ones where None is given.
         seed: What is made up depends on it alone: same seed, same calls, same documents, but for times.
-        lingering_informs: What happens to an inform_transaction_complete of the hub. False: it is listed once
-            and then gone from the list of packets in progress. True: it stays listed until the site
-            acknowledges it with an inform of its own.
-        failures: How likely it is, from 0 to 1, that the hub fails a transaction where it would answer.
+        lingering_informs: How likely it is, from 0 to 1, that an inform_transaction_complete of the hub
+            lingers: it stays listed until the site acknowledges it with an inform of its own. Another is
+            listed once, and then gone from the list of packets in progress.
+        failures: How likely it is, from 0 to 1, that the hub fails a transaction where it would answer; and
+            as likely, each time that its packets are listed, that it fails one that is open, at any point.
         latency: Seconds after which the hub's answers and next requests appear; 0 is within the same call.
         clock: Gives the time, with its zone.
 
@@ -79,7 +80,7 @@ class Sandbox:
         hub: str = "ACCESS",
         resources: Sequence[str] | None = None,
         seed: int = 0,
-        lingering_informs: bool = False,
+        lingering_informs: float = 0.0,
         failures: float = 0.0,
         latency: float = 0.0,
         clock: Callable[[], datetime] = _utc_now,
@@ -96,8 +97,11 @@ class Sandbox:
             raise SettingsError(
                 "The sandbox's latency is no time.", hint=f"Give seconds, from 0 to {MAXIMUM_LATENCY}."
             )
-        if not 0 <= failures <= 1:
-            raise SettingsError("The sandbox's rate of failures is none.", hint="Give a number from 0 to 1.")
+        for rate, what in ((failures, "failures"), (lingering_informs, "lingering informs")):
+            if not 0 <= rate <= 1:
+                raise SettingsError(
+                    f"The sandbox's rate of {what} is none.", hint="Give a number from 0 to 1."
+                )
         slug = re.sub(r"[^a-z0-9]+", "-", site.lower()).strip("-") or "site"
         made_up = [f"{name}.{slug}.access-ci.org" for name in ("delta", "omega")]
         self.site = site
@@ -109,12 +113,18 @@ class Sandbox:
                 "The sandbox's resources are none, not named, or named twice.",
                 hint="Give each resource of the site once, by its full name.",
             )
-        self._lingering_informs = lingering_informs
         self._lock = RLock()
         self._ledger = Ledger(hub, site)
         self._conduct = Conduct(
-            self._ledger, self.resources, seed, timedelta(seconds=latency), clock, failures
+            self._ledger,
+            self.resources,
+            seed,
+            timedelta(seconds=latency),
+            clock,
+            failures,
+            lingering_informs,
         )
+        self._forgotten: dict[int, TransactionSummary] = {}
 
     def __repr__(self) -> str:
         return f"<Sandbox of {self.hub} for {self.site}>"
@@ -131,11 +141,12 @@ class Sandbox:
         query = query or PacketQuery()
         with self._lock:
             now = self._conduct.catch_up()
+            self._conduct.fail_by_chance(now)
             found = query.find(self._ledger)
             documents = [self._ledger.packet_document(packet) for packet in found]
-            if query.is_inbox and not self._lingering_informs:
+            if query.is_inbox:
                 for packet in found:
-                    if packet.type == INFORM:
+                    if packet.type == INFORM and not packet.lingers:
                         self._ledger.settle(packet, COMPLETED, now)
             return documents
 
@@ -226,7 +237,33 @@ class Sandbox:
         with self._lock:
             self._conduct.reset()
 
+    def forget(self) -> None:
+        """Lose all that `reset` drops, as a service that comes back without its data, and begin the scenarios
+        anew that had not ended."""
+        with self._lock:
+            self._conduct.catch_up()
+            self._forgotten |= {one.trans_rec_id: one for one in self.transactions()}
+            unfinished = dict.fromkeys(
+                chain.scenario for chain in self._conduct.chains if chain.state == "running"
+            )
+            self._conduct.reset()
+            for name in unfinished:
+                self._conduct.start(name, self._conduct.catch_up())
+
     # For tests and demonstrations
+
+    @property
+    def forgotten(self) -> list[TransactionSummary]:
+        """The transactions that `forget` has lost, the oldest first, each as it stood then."""
+        with self._lock:
+            return list(self._forgotten.values())
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How often the hub has failed a transaction (``hub_failure``), and how often an inform of its has
+        lingered (``lingering_inform``)."""
+        with self._lock:
+            return dict(self._conduct.counts)
 
     def transactions(self) -> list[TransactionSummary]:
         """Return every transaction, the oldest first."""
@@ -245,6 +282,12 @@ class Sandbox:
                 ScenarioProgress(chain.scenario, chain.resource, chain.state, tuple(chain.trans_rec_ids))
                 for chain in self._conduct.chains
             ]
+
+    @property
+    def lingering(self) -> int:
+        """How many informs linger."""
+        with self._lock:
+            return len(self._ledger.open_packets(lambda packet: packet.lingers))
 
     @property
     def idle(self) -> bool:

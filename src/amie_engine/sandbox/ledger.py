@@ -46,7 +46,8 @@ class TransactionRecord:
 
 @dataclass(slots=True, eq=False)
 class PacketRecord:
-    """A packet at the hub. ``timestamp`` is when it was made, ``updated`` when its states changed last."""
+    """A packet at the hub. ``timestamp`` is when it was made, ``updated`` when its states changed last;
+    ``lingers`` tells that it is an inform of the hub's that is listed until it is acknowledged."""
 
     packet_rec_id: int
     packet_id: int
@@ -60,6 +61,7 @@ class PacketRecord:
     answered_by: int | None = None
     client_state: str | None = None
     client_json: Any = field(default=None, repr=False)
+    lingers: bool = False
 
     @property
     def expected_replies(self) -> list[ExpectedReply]:
@@ -138,6 +140,12 @@ class Ledger:
             packet.updated = now
             if not (packet.type == INFORM and packet.sender is Party.HUB):
                 self.settle(packet, str(state), now)
+
+    @property
+    def in_progress(self) -> list[TransactionRecord]:
+        """The transactions that are open and have a packet in progress, in the order of these."""
+        found = dict.fromkeys(packet.transaction for packet in self._open_packets.values())
+        return [record for record in found if record.state not in FINAL_STATES]
 
     def packet(self, packet_rec_id: int) -> PacketRecord:
         """Return a packet.

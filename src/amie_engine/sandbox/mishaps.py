@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from amie_engine.sandbox.faults import Fault, Faults
 
-__all__ = ["FaultyApp"]
+__all__ = ["FaultyApp", "reset"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""Of the option SO_LINGER: nothing lingers, and the other side's next word is answered with a reset."""
 
 _DELAY = 0.02
 """Seconds: enough for another call to overtake."""
@@ -28,6 +33,7 @@ _ANSWERS: dict[Fault, tuple[int, bytes, bytes]] = {
     Fault.HTML: (200, b"text/html", b"<!doctype html><title>Log in</title><p>Please log in."),
     Fault.EXPIRED_KEY: (401, b"application/json", b'{"message": "The API key has expired"}'),
 }
+_RESTARTS = frozenset({Fault.RESTART, Fault.FORGETFUL_RESTART})
 _ACTS_FIRST = frozenset({Fault.FAILED_AFTER, Fault.DROP_ANSWER, Fault.CUT_ANSWER, Fault.DUPLICATE})
 _EVERY_STATE = "in-progress,completed,failed"
 
@@ -41,20 +47,38 @@ class FaultyApp:
         paths: The beginning of the paths that it happens to.
         listings: The beginning of the paths that list packets.
         spared: The beginning of the paths that nothing happens to.
+        restart: Called where the service restarts, with whether it comes back as it was; it closes every
+            connection.
     """
 
-    def __init__(self, app: App, faults: Faults, *, paths: str, listings: str, spared: str) -> None:
+    def __init__(
+        self,
+        app: App,
+        faults: Faults,
+        *,
+        paths: str,
+        listings: str,
+        spared: str,
+        restart: Callable[[bool], None],
+    ) -> None:
         self._app = app
         self._faults = faults
         self._paths = paths
         self._listings = listings
         self._spared = spared
+        self._restart = restart
+        self._misses = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer a call, or do to it what was chosen."""
         path = scope.get("path", "")
         if scope["type"] != "http" or not path.startswith(self._paths) or path.startswith(self._spared):
             await self._app(scope, receive, send)
+            return
+        if self._misses:
+            self._misses -= 1
+            await _read(receive)
+            await _close(receive)
             return
         is_listing = scope["method"] == "GET" and self._lists(path)
         changes = self._faults.of_listing() if is_listing else frozenset()
@@ -65,7 +89,10 @@ class FaultyApp:
         if fault in _ANSWERS and fault not in _ACTS_FIRST:
             await _answer(send, *_ANSWERS[fault])
             return
-        if fault is Fault.DROP_REQUEST:
+        if fault in _RESTARTS:
+            self._misses = self._faults.of_absence()
+            self._restart(fault is Fault.RESTART)
+        if fault is Fault.DROP_REQUEST or fault in _RESTARTS:
             await _close(receive)
             return
         if Fault.LIST_OLD in changes:
@@ -134,8 +161,16 @@ async def _answer(send: Send, status: int, kind: bytes, content: bytes) -> None:
 async def _close(receive: Receive) -> None:
     """Close a call's connection without a word. ASGI has no message for that; uvicorn's object of it does."""
     call: Any = receive
-    call.__self__.transport.abort()
+    reset(call.__self__.transport)
     await receive()  # until it is closed
+
+
+def reset(transport: Any) -> None:
+    """Close a connection as a process that is gone does: what is under way in it is lost."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None and not transport.is_closing():
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.abort()
 
 
 def _with_every_state(query: bytes) -> bytes:

@@ -9,12 +9,13 @@ from ipaddress import AddressValueError, IPv4Address
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from amie_engine.errors import DependencyMissing, SandboxError, SettingsError
 from amie_engine.sandbox.app import BASE_PATH, create_app
 from amie_engine.sandbox.faults import Faults
 from amie_engine.sandbox.hub import Sandbox
-from amie_engine.sandbox.mishaps import FaultyApp
+from amie_engine.sandbox.mishaps import FaultyApp, reset
 
 try:
     import uvicorn
@@ -66,13 +67,20 @@ def _url(listener: socket.socket) -> str:
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn that tells when it has started."""
+    """uvicorn that tells when it has started, and can end as a process that is killed."""
 
     def __init__(self, sandbox: Sandbox, faults: Faults | None, on_start: Callable[[], None]) -> None:
         app: Any = create_app(sandbox)
         if faults is not None:
             calls, tests = f"{BASE_PATH}/", f"{BASE_PATH}/test/"
-            app = FaultyApp(app, faults, paths=calls, listings=f"{BASE_PATH}/packets/", spared=tests)
+            app = FaultyApp(
+                app,
+                faults,
+                paths=calls,
+                listings=f"{BASE_PATH}/packets/",
+                spared=tests,
+                restart=self._restart,
+            )
         super().__init__(
             uvicorn.Config(
                 app,
@@ -84,11 +92,29 @@ class _Uvicorn(uvicorn.Server):
                 timeout_graceful_shutdown=2,
             )
         )
+        self._sandbox = sandbox
         self._on_start = on_start
+        self.dies = False
+        """Whether it ends without a word to who is connected."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.dies:
+            self._reset_connections()
+        await super().shutdown(sockets=sockets)
+
+    def _restart(self, memory: bool) -> None:
+        """Be gone for all who are connected; without memory, come back without transactions."""
+        if not memory:
+            self._sandbox.forget()
+        self._reset_connections()
+
+    def _reset_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            reset(connection.transport)
 
 
 class SandboxServer:
@@ -134,7 +160,9 @@ class SandboxServer:
         """
         if self._thread is not None:
             raise SandboxError("The sandbox's server has been started already.")
-        listener = _listen(self._host, self._port)
+        self._start(_listen(self._host, self._port))
+
+    def _start(self, listener: socket.socket) -> None:
         started = Event()
         self._url = _url(listener)
         self._server = _Uvicorn(self.sandbox, self.faults, started.set)
@@ -146,6 +174,27 @@ class SandboxServer:
             self.stop()
             listener.close()
             raise SandboxError("The sandbox's server did not start in time.")
+
+    def restart(self, *, memory: bool = True) -> None:
+        """Stop serving and start again on the same port, as a process that was killed and started again.
+
+        The listener is closed and every connection reset; what they had begun may have been done or not.
+
+        Args:
+            memory: Whether it comes back as it was. Else its transactions are gone, record ids go on, and
+                the scenarios that had not ended are begun anew (`Sandbox.forget`).
+
+        Raises:
+            SandboxError: It does not serve.
+            SettingsError: Another process has taken the port meanwhile.
+        """
+        url = urlsplit(self.url)
+        if self._server is not None:
+            self._server.dies = True
+        self.stop()
+        if not memory:
+            self.sandbox.forget()
+        self._start(_listen(url.hostname or self._host, url.port or self._port))
 
     def stop(self) -> None:
         """Stop serving, and free the port. What is stopped already stays so."""

@@ -9,9 +9,11 @@ from typing import Any
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, Outcome, OutcomeKind
-from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError
+from amie_engine.engine.state import UNKNOWN_AT_SERVICE
+from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError, ServiceNotFound
 from amie_engine.packet.packetlist import PacketList
 from amie_engine.site.client_states import ClientStates
+from amie_engine.site.refusals import is_the_services_word, note_unknown
 from amie_engine.site.round import Round
 from amie_engine.site.telling import told
 
@@ -27,7 +29,8 @@ _OVERLAP = timedelta(minutes=10)
 _FIRST_LOOK = timedelta(minutes=1)
 _LAST_LOOK = timedelta(hours=1)
 _LOOKS_A_ROUND = 50
-"""How many histories one round fetches, so that a long absence costs the service few calls at a time."""
+"""How many histories of what went on unseen one poll fetches, so that a long absence costs the service few
+calls at a time; the next polls fetch the others."""
 
 _BATCH = 100
 """How many packets are taken in in one commit: each commit waits for the disk."""
@@ -69,6 +72,7 @@ class Poller:
         self._listed_at: datetime | None = None
         self._noted: set[str] = set()
         self._looks: dict[str, tuple[datetime, timedelta]] = {}
+        self._unseen: list[str] = []
 
     def poll(self, result: Round) -> None:
         """Take in what is new.
@@ -94,8 +98,9 @@ class Poller:
             gap = outcome.history_needed or outcome.kind is OutcomeKind.HELD
             if gap and outcome.trans_rec_id is not None:
                 histories[outcome.trans_rec_id] = None
-        unseen = self._moved_unseen(listing) if is_full else ()
-        for trans_rec_id in (*histories, *unseen):
+        if is_full:
+            self._unseen = self._moved_unseen(listing)
+        for trans_rec_id in (*histories, *self._next_looks()):
             self.adopt(trans_rec_id, result)
         if is_full:
             self._acknowledge(listing)
@@ -137,21 +142,31 @@ class Poller:
 
         The service lists a packet until it is answered: so it has gone on without us. An answer of its was
         lost on the way, or it, or another tool of the site, has set the transaction failed. Its history
-        tells. One that has no news is asked for again later and later.
+        tells. One that has no news is asked for again later and later; one that the service does not know any
+        more never again: that is on record, and a person ends it.
         """
         documents = (entry.document for entry in listing.unreadable)
         listed = {str(packet.trans_rec_id) for packet in listing} | {
             trans_rec_id_in(each) for each in documents
         }
         now = self._engine.now()
-        open_ids = [transaction.trans_rec_id for transaction in self._engine.transactions(open_only=True)]
+        open_ids = [
+            transaction.trans_rec_id
+            for transaction in self._engine.transactions(open_only=True)
+            if UNKNOWN_AT_SERVICE not in transaction.anomalies
+        ]
         unseen = [name for name in open_ids if name is not None and name not in listed]
         self._looks = {name: self._looks[name] for name in unseen if name in self._looks}
-        due = [name for name in unseen if name not in self._looks or self._looks[name][0] <= now]
-        for name in due[:_LOOKS_A_ROUND]:
+        return [name for name in unseen if name not in self._looks or self._looks[name][0] <= now]
+
+    def _next_looks(self) -> list[str]:
+        """Take the next of those that are looked for; what has no news then is looked for again later."""
+        taken, self._unseen = self._unseen[:_LOOKS_A_ROUND], self._unseen[_LOOKS_A_ROUND:]
+        now = self._engine.now()
+        for name in taken:
             pause = min(self._looks[name][1] * 2, _LAST_LOOK) if name in self._looks else _FIRST_LOOK
             self._looks[name] = (now + pause, pause)
-        return due[:_LOOKS_A_ROUND]
+        return taken
 
     def adopt(self, trans_rec_id: str, result: Round) -> None:
         """Fetch the history of a transaction and take it in: of one, say, of which a packet came whose
@@ -164,6 +179,9 @@ class Poller:
         try:
             outcomes = self._engine.adopt(self._client.get_transaction(trans_rec_id))
         except AMIERequestError as error:
+            if isinstance(error, ServiceNotFound) and is_the_services_word(error):
+                note_unknown(self._engine, trans_rec_id, error)
+                return
             logger.warning("The history of transaction %s can't be fetched.", trans_rec_id)
             _note(result, error)
             return

@@ -23,8 +23,10 @@ from amie_engine.errors import (
     ServiceConflict,
     ServiceNotFound,
     ServiceUnreachable,
+    ServiceValidationError,
 )
 from amie_engine.packet import Packet
+from amie_engine.site.refusals import is_the_services_word, note_unknown, unknown_at_service
 from amie_engine.site.telling import told
 
 __all__ = ["Sender", "Sent", "starts_at_the_service"]
@@ -33,11 +35,18 @@ logger = logging.getLogger("amie_engine.site")
 
 _FIRST_LOOK = timedelta(seconds=30)
 _LAST_LOOK = timedelta(minutes=30)
+_LOOKS_A_ROUND = 20
+"""How many entries whose outcome is unknown are looked for before the service is polled again."""
+
 _CLOCKS_DIFFER_BY = timedelta(minutes=10)
 
 _EVERY_STATE = ("in-progress", "completed", "failed")
-_REFUSES_NO_PACKET = frozenset({401, 403, 408, 429})
-"""Client errors that say nothing of the packet: it may be sent again as it is."""
+_LOST_IN_A_ROW = 2
+"""After so many connections that failed one after the other, the service is taken to be away. A single one
+that is cut must not hold up all that waits behind it."""
+
+_MAY_BE_UNKNOWN = (ServiceNotFound, ServiceValidationError)
+"""Refusals of a reply behind which there may be that the service does not know what it answers any more."""
 
 
 @dataclass(slots=True)
@@ -69,22 +78,33 @@ class Sender:
 
     def send_once(self) -> Sent:
         """Send all that is to be sent now. Trouble with one entry does not stop the others, unless it is one
-        that all of them would have: no connection, or a key that is refused.
+        that all of them would have: no connection, twice in a row, or a key that is refused.
+
+        What is new goes first. Of what has to be looked for, some is left to the next call: looking takes
+        several calls each, and meanwhile nothing is polled.
 
         Raises:
             LogError: The database can't be used.
         """
         sent = Sent()
-        for listed in self._engine.outbox.open():
+        lost = 0
+        for listed in self._due_now():
             try:
                 sent.arrived += self._settle(listed)
+                lost = 0
             except LogError:
                 raise
-            except (ServiceUnreachable, ServiceAuthenticationError) as error:
+            except ServiceUnreachable as error:
+                self._note(sent, listed, error)
+                lost += 1
+                if lost == _LOST_IN_A_ROW:
+                    break
+            except ServiceAuthenticationError as error:
                 self._note(sent, listed, error)
                 break
             except AMIEEngineError as error:
                 self._note(sent, listed, error)
+                lost = 0
             except Exception as error:  # noqa: BLE001 # a defect with one entry must not hold up the others
                 self._note(sent, listed, InternalError.caused_by(error, f"sending {_shown(listed)}"))
         return sent
@@ -95,13 +115,24 @@ class Sender:
             "Whether %s has arrived is not known (%s): %s", _shown(outgoing), error.code, told(error)
         )
 
+    def _due_now(self) -> list[Outgoing]:
+        waiting = self._engine.outbox.open()
+        pending = [outgoing for outgoing in waiting if outgoing.status == "pending"]
+        attempting = [outgoing for outgoing in waiting if outgoing.status == "attempting"]
+        return pending + [outgoing for outgoing in attempting if self._due_again(outgoing)][:_LOOKS_A_ROUND]
+
     def _settle(self, outgoing: Outgoing) -> bool:
         """Send an entry, or look for it first; tell whether it has arrived."""
-        if outgoing.status == "pending":
+        looks_first = outgoing.status == "attempting" and outgoing.kind == "packet"
+        try:
+            if looks_first:
+                return self._look(outgoing) or self._send(outgoing)
             return (outgoing.attempts > 0 and self._is_there(outgoing)) or self._send(outgoing)
-        if not self._due_again(outgoing):
-            return False
-        return (outgoing.kind == "packet" and self._look(outgoing)) or self._send(outgoing)
+        except ServiceNotFound as error:
+            if outgoing.trans_rec_id is None or not is_the_services_word(error):
+                raise
+            note_unknown(self._engine, outgoing.trans_rec_id, error)
+            return self._reject(outgoing, unknown_at_service(outgoing.trans_rec_id, error))
 
     def _is_there(self, outgoing: Outgoing) -> bool:
         """Look for what was refused before, and is to be sent again; a transaction that the service does not
@@ -123,23 +154,33 @@ class Sender:
         except ReplyAlreadyDecided:
             return False  # what was found out about another entry, or another process, has settled it
         answer: Any = None
+        code: str | None = None
         try:
             if packet is None:
                 self._client.set_transaction_failed(outgoing.trans_rec_id or "")
             else:
                 answer = _json(self._client.send_packet(packet, skip_validation=True))
         except AMIERequestError as error:
-            if not _refuses_the_packet(error):
+            if not is_the_services_word(error):
                 raise
-            return self._refused(outgoing, error)
+            if packet is not None or not isinstance(error, ServiceNotFound):
+                return self._refused(outgoing, error)
+            code = error.code  # what the service does not know can't be set failed, and needs not be
+            logger.warning(
+                "Transaction %s is not known at the service: it has failed.", outgoing.trans_rec_id
+            )
         except PacketError as error:
             return self._reject(outgoing, error)
-        self._engine.outbox.confirm(outgoing, answer)
+        self._engine.outbox.confirm(outgoing, answer, code=code)
         return True
 
     def _refused(self, outgoing: Outgoing, error: AMIERequestError) -> bool:
-        """The service says no: for good, or because a reply had arrived before, ours or another tool's."""
-        if isinstance(error, ServiceConflict) and outgoing.kind == "packet" and self._look(outgoing):
+        """The service says no: for good, or because a reply had arrived before, ours or another tool's, or
+        since it does not know the transaction any more."""
+        says_more = isinstance(error, ServiceConflict) or (
+            isinstance(error, _MAY_BE_UNKNOWN) and outgoing.trans_rec_id is not None
+        )
+        if says_more and outgoing.kind == "packet" and self._look(outgoing):
             return True
         return self._reject(outgoing, error)
 
@@ -150,7 +191,11 @@ class Sender:
 
     def _look(self, outgoing: Outgoing) -> bool:
         """Take in what the service has of the transaction; tell whether that settles our packet: it is there,
-        or another tool's reply is."""
+        or another tool's reply is.
+
+        Raises:
+            ServiceNotFound: The service does not know the transaction any more: our packet can never arrive.
+        """
         if outgoing.trans_rec_id is not None:
             self._engine.adopt(self._client.get_transaction(outgoing.trans_rec_id))
         else:
@@ -179,17 +224,6 @@ def starts_at_the_service(
     for packet in listing:
         if packet.packet_type in packet_types and packet.sender_name in (client.site_name, None):
             yield packet
-
-
-def _refuses_the_packet(error: AMIERequestError) -> bool:
-    """Whether an error is the service's own word on the packet: a client error whose body is the API's.
-
-    A page of HTML with such a status comes from a proxy, and must not throw a reply away.
-    """
-    response = error.response
-    if response is None or not 400 <= response.status_code < 500:
-        return False
-    return response.status_code not in _REFUSES_NO_PACKET and isinstance(_json(response), dict)
 
 
 def _json(response: Any) -> Any:
