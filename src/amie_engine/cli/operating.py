@@ -97,7 +97,11 @@ def poll(
     settings = load_settings({"database": database, "site": site, "hub": hub, "url": url}, file=config)
     _log_to_stderr(settings)
     with open_client(settings) as client, open_engine(settings) as engine:
-        counts = Runner(engine, client, Site(engine.site)).poll_once()
+        runner = Runner(engine, client, Site(engine.site))
+        try:
+            counts = runner.poll_once()
+        finally:
+            runner.leave()
     if as_json:
         print_json({str(kind): count for kind, count in counts.items()})
         return
@@ -177,6 +181,7 @@ def run(
         if once:
             with stopping_on_signals(stop):
                 result = runner.run_once(stop)
+            runner.leave()
             _report(result, as_json=as_json)
             went_wrong = result.worked[Worked.FAILED] or result.worked[Worked.PARKED]
             raise typer.Exit(1 if result.errors or went_wrong else 0)

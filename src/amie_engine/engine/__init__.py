@@ -2,6 +2,16 @@
 
 from amie_engine.engine.core import Engine
 from amie_engine.engine.decision import OutcomeKind
+from amie_engine.engine.status import Status
 from amie_engine.engine.views import Due, Handle, Outcome, QuarantinedItem, TransactionSummary
 
-__all__ = ["Due", "Engine", "Handle", "Outcome", "OutcomeKind", "QuarantinedItem", "TransactionSummary"]
+__all__ = [
+    "Due",
+    "Engine",
+    "Handle",
+    "Outcome",
+    "OutcomeKind",
+    "QuarantinedItem",
+    "Status",
+    "TransactionSummary",
+]

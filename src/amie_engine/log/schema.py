@@ -117,6 +117,26 @@ leases = Table(
 """Who is at work on what, and until when it is theirs alone. No event tells of it, and nothing derives from
 it; mostly empty."""
 
+daemons = Table(
+    "amie_daemons",
+    metadata,
+    Column("hub", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("process", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("seen_at", Text, nullable=False),
+    Column("stopped_at", Text),
+    Column("polled_at", Text),
+    Column("succeeded_at", Text),
+    Column("next_poll_at", Text),
+    Column("failures", Integer, nullable=False),
+    Column("error_code", Text),
+    Column("error_at", Text),
+    PrimaryKeyConstraint("hub", "site", "process", name="amie_daemons_pkey"),
+)
+"""Which processes poll the service, and how that goes. No event tells of it, and nothing derives from it; a
+row for each."""
+
 transactions = Table(
     "amie_transactions",
     metadata,
@@ -269,6 +289,7 @@ quarantine = Table(
     Column("size", Integer, nullable=False),
 )
 Index("amie_quarantine_content_size", quarantine.c.hub, quarantine.c.site, quarantine.c.content_size)
+_partial("amie_quarantine_open", "status = 'quarantined'", quarantine.c.hub, quarantine.c.site)
 
 PROJECTIONS = (
     transactions,

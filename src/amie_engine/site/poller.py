@@ -11,6 +11,7 @@ from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, Outcome, OutcomeKind
 from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError
 from amie_engine.packet.packetlist import PacketList
+from amie_engine.site.observing import Observer
 from amie_engine.site.round import Round
 from amie_engine.site.telling import told
 
@@ -47,12 +48,19 @@ class Poller:
         engine: Where the packets go.
         client: A client for the same site.
         full_listing_every: How long after a full listing the next one is due.
+        observer: Is told of what it does.
     """
 
     def __init__(
-        self, engine: Engine, client: AMIEClient, *, full_listing_every: timedelta = FULL_LISTING_EVERY
+        self,
+        engine: Engine,
+        client: AMIEClient,
+        *,
+        full_listing_every: timedelta = FULL_LISTING_EVERY,
+        observer: Observer | None = None,
     ) -> None:
         self._engine = engine
+        self._observer = observer or Observer()
         self._client = client
         self._full_listing_every = full_listing_every
         self._listed_all_at: datetime | None = None
@@ -84,6 +92,7 @@ class Poller:
         unseen = self._moved_unseen(listing) if is_full else ()
         for trans_rec_id in (*histories, *unseen):
             self._adopt(trans_rec_id, result)
+            self._observer.alive()
         if is_full:
             self._acknowledge(listing)
             self._listed_all_at = now
@@ -98,6 +107,7 @@ class Poller:
     def _receive(self, sources: Sequence[Any], result: Round) -> Iterator[Outcome]:
         """Take in what is listed, a batch a commit."""
         for start in range(0, len(sources), _BATCH):
+            self._observer.alive()
             batch = sources[start : start + _BATCH]
             try:
                 yield from self._engine.receive_all(batch)
@@ -159,7 +169,8 @@ class Poller:
             logger.info("Acknowledging %d informs that linger at the service.", acknowledged)
 
     def _tell(self, outcome: Outcome) -> None:
-        """Log what is loud, once, though every poll may list it again."""
+        """Tell the observer, and log what is loud: once, though every poll may list it again."""
+        self._observer.received(outcome)
         message = _LOUD.get(outcome.kind)
         note = f"{outcome.kind}:{outcome.quarantine_id or outcome.packet_rec_id}"
         if message is not None and note not in self._noted:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from amie_engine.client import AMIEClient
@@ -13,8 +14,10 @@ from amie_engine.engine import Engine, OutcomeKind
 from amie_engine.errors import AMIEEngineError, InternalError, SettingsError
 from amie_engine.site.handlers import Site
 from amie_engine.site.hands import LOOK_AGAIN, Hands
+from amie_engine.site.observing import Observer, Observers
 from amie_engine.site.pace import Pace
 from amie_engine.site.poller import FULL_LISTING_EVERY, Poller
+from amie_engine.site.presence import Presence
 from amie_engine.site.round import Round
 from amie_engine.site.sender import Sender
 from amie_engine.site.stopping import stopping_on_signals
@@ -44,6 +47,7 @@ class Runner:
             between, only what has changed is asked for.
         workers: In how many threads `run` calls handlers. With a log in memory there are none: then handlers
             are called between the polls.
+        observers: Are told of what it does.
         jitter: Gives a number from 0 to 1 that spreads retries and polls; for tests.
 
     Raises:
@@ -60,6 +64,7 @@ class Runner:
         longest_interval: float = LONGEST_INTERVAL,
         full_listing_every: timedelta = FULL_LISTING_EVERY,
         workers: int = 1,
+        observers: Iterable[Observer] = (),
         jitter: Callable[[], float] = random.random,
     ) -> None:
         if not engine.site == client.site_name == site.name:
@@ -75,9 +80,10 @@ class Runner:
         self.site = site
         self._workers = workers
         self._jitter = jitter
-        self._poller = Poller(engine, client, full_listing_every=full_listing_every)
-        self._worker = Worker(engine, site, jitter=jitter)
-        self._sender = Sender(engine, client, jitter=jitter)
+        self._observer = observer = Observers((Presence(engine), *observers))
+        self._poller = Poller(engine, client, full_listing_every=full_listing_every, observer=observer)
+        self._worker = Worker(engine, site, jitter=jitter, observer=observer)
+        self._sender = Sender(engine, client, jitter=jitter, observer=observer)
         self._pace = Pace(interval, longest_interval)
         self._poll_at: datetime | None = None
         self._longest_pause = timedelta()
@@ -91,7 +97,10 @@ class Runner:
             LogError: The database can't be used.
         """
         result = Round()
-        self._poller.poll(result)
+        try:
+            self._poll(result)
+        finally:
+            self._observer.planned(None, key_is_refused=result.key_is_refused)
         _raise_first(result)
         return result.received
 
@@ -123,9 +132,10 @@ class Runner:
             stop: Once it is set, no further handler is called; what was decided is still sent.
         """
         result = Round()
-        self._try(result, "polling", self._poller.poll)
+        self._try(result, "polling", self._poll)
         self._try(result, "working", lambda result: self._work(result, stop))
         self._try(result, "sending", self._send)
+        self._observer.planned(None, key_is_refused=result.key_is_refused)
         return result
 
     def tick(self, stop: threading.Event | None = None, *, works: bool = True) -> tuple[Round, float]:
@@ -142,13 +152,14 @@ class Runner:
         result = Round()
         polls = self._is_poll_due()
         if polls:
-            self._try(result, "polling", self._poller.poll)
+            self._try(result, "polling", self._poll)
         if works:
             self._try(result, "working", lambda result: self._work(result, stop))
         if not result.key_is_refused and (polls or not self._pace.is_refused):
             self._try(result, "sending", self._send)
         if polls or result.has_news or result.key_is_refused:
             self._plan_next_poll(result)
+            self._observer.planned(self._poll_at, key_is_refused=result.key_is_refused)
         assert self._poll_at is not None  # noqa: S101 # the first tick polls
         seconds = (self._poll_at - self.engine.now()).total_seconds()
         return result, max(seconds, 0.0)
@@ -168,24 +179,48 @@ class Runner:
         stop = stop or threading.Event()
         in_threads = not self.engine.database.is_in_memory
         hands = Hands(self._work_alone, stop, self._workers if in_threads else 0)
-        with stopping_on_signals(stop), hands:
-            while not stop.is_set():
-                polls = self._is_poll_due()
-                result, seconds = self.tick(stop, works=not in_threads)
-                hands.add_what_was_done(result)
-                if result.has_news:
-                    hands.look_again()
-                if on_round is not None and (polls or result.moved or result.errors):
-                    on_round(result)
-                if not (result.moved and not result.errors):
-                    hands.wait(min(seconds, LOOK_AGAIN))
+        self._observer.started()
+        try:
+            with stopping_on_signals(stop), hands:
+                self._loop(stop, hands, on_round, works=not in_threads)
+            self._send_what_was_decided(hands, on_round)
+        finally:
+            self._observer.stopped()
+        logger.info("Stopped.")
+
+    def leave(self) -> None:
+        """Note in the log's database that this process polls no more, so that nobody waits for it. `run` does
+        so at its end."""
+        self._observer.stopped()
+
+    def _loop(
+        self,
+        stop: threading.Event,
+        hands: Hands,
+        on_round: Callable[[Round], object] | None,
+        *,
+        works: bool,
+    ) -> None:
+        while not stop.is_set():
+            self._observer.alive()
+            polls = self._is_poll_due()
+            result, seconds = self.tick(stop, works=works)
+            hands.add_what_was_done(result)
+            if result.has_news:
+                hands.look_again()
+            if on_round is not None and (polls or result.moved or result.errors):
+                on_round(result)
+            if not (result.moved and not result.errors):
+                hands.wait(min(seconds, LOOK_AGAIN))
+        self._observer.stopping()
+
+    def _send_what_was_decided(self, hands: Hands, on_round: Callable[[Round], object] | None) -> None:
         result = Round()
         hands.add_what_was_done(result)
         if not self._pace.is_refused:
             self._try(result, "sending", self._send)
         if on_round is not None and (result.moved or result.errors):
             on_round(result)
-        logger.info("Stopped.")
 
     def _is_poll_due(self) -> bool:
         """Also where the clock has gone back: else nothing would be polled until it gets there."""
@@ -204,6 +239,20 @@ class Runner:
         at_once = result.moved and not result.errors
         self._longest_pause = timedelta(seconds=pause)
         self._poll_at = self.engine.now() + timedelta(seconds=0 if at_once else pause)
+
+    def _poll(self, result: Round) -> None:
+        error: AMIEEngineError | None = None
+        began = time.perf_counter()
+        try:
+            self._poller.poll(result)
+        except AMIEEngineError as raised:
+            error = raised
+            raise
+        except Exception as raised:
+            error = InternalError.caused_by(raised, "polling")
+            raise
+        finally:
+            self._observer.polled(time.perf_counter() - began, error)
 
     def _work_alone(self, stop: threading.Event) -> Round:
         """Call the handlers for all that may be worked on now, and nothing else."""

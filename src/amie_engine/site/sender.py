@@ -23,6 +23,7 @@ from amie_engine.errors import (
     ServiceConflict,
     ServiceUnreachable,
 )
+from amie_engine.site.observing import Observer, SendResult
 from amie_engine.site.telling import told
 
 __all__ = ["Sender", "Sent"]
@@ -56,12 +57,19 @@ class Sender:
         engine: Whose outbox it sends.
         client: A client for the same site.
         jitter: Gives a number from 0 to 1 that spreads the looks; for tests.
+        observer: Is told of what it does.
     """
 
     def __init__(
-        self, engine: Engine, client: AMIEClient, *, jitter: Callable[[], float] = random.random
+        self,
+        engine: Engine,
+        client: AMIEClient,
+        *,
+        jitter: Callable[[], float] = random.random,
+        observer: Observer | None = None,
     ) -> None:
         self._engine = engine
+        self._observer = observer or Observer()
         self._client = client
         self._jitter = jitter
 
@@ -74,8 +82,11 @@ class Sender:
         """
         sent = Sent()
         for listed in self._engine.outbox.open():
+            self._observer.alive()
             try:
-                sent.arrived += self._settle(listed)
+                if self._settle(listed):
+                    sent.arrived += 1
+                    self._observer.sent(listed, SendResult.ARRIVED)
             except LogError:
                 raise
             except (ServiceUnreachable, ServiceAuthenticationError) as error:
@@ -89,6 +100,7 @@ class Sender:
 
     def _note(self, sent: Sent, outgoing: Outgoing, error: AMIEEngineError) -> None:
         sent.errors.append(error)
+        self._observer.sent(outgoing, SendResult.UNKNOWN)
         logger.warning(
             "Whether %s has arrived is not known (%s): %s", _shown(outgoing), error.code, told(error)
         )
@@ -136,6 +148,7 @@ class Sender:
     def _reject(self, outgoing: Outgoing, error: AMIEEngineError) -> bool:
         logger.error("%s was refused (%s) and is not sent again.", _shown(outgoing), error.code)
         self._engine.outbox.reject(outgoing, code=error.code, message=error.message)
+        self._observer.sent(outgoing, SendResult.REFUSED)
         return False
 
     def _look(self, outgoing: Outgoing) -> bool:

@@ -15,10 +15,11 @@ from typing import Any
 
 from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
-from amie_engine.engine.work import Assignment, WorkRow
+from amie_engine.engine.work import NO_HANDLER, Assignment, WorkRow
 from amie_engine.errors import EngineError, HandlerReturnedNothing, LeaseLost, LogError, SiteError
 from amie_engine.packet.base import Packet
 from amie_engine.site.handlers import Handler, Site, handler_name
+from amie_engine.site.observing import Observer
 from amie_engine.site.work import Asking, Deferral, Work
 
 __all__ = ["Worked", "Worker"]
@@ -81,6 +82,7 @@ class Worker:
         site: Whose handlers it calls.
         jitter: Gives a number from 0 to 1 that spreads the retries; for tests.
         stopwatch: Gives seconds, to measure the handlers by; for tests.
+        observer: Is told of what it does.
     """
 
     def __init__(
@@ -90,9 +92,11 @@ class Worker:
         *,
         jitter: Callable[[], float] = random.random,
         stopwatch: Callable[[], float] = time.perf_counter,
+        observer: Observer | None = None,
     ) -> None:
         self._engine = engine
         self._site = site
+        self._observer = observer or Observer()
         self._jitter = jitter
         self._stopwatch = stopwatch
 
@@ -109,7 +113,9 @@ class Worker:
         for row in self._engine.work.ready():
             if stop is not None and stop.is_set():
                 break
-            counts[self.work_on(row)] += 1
+            end = self.work_on(row)
+            self._observer.worked(row, end)
+            counts[end] += 1
         return counts
 
     def work_on(self, row: WorkRow) -> Worked:
@@ -119,7 +125,7 @@ class Worker:
             LogError: The database can't be used.
         """
         handler = self._site.handler_for(row.packet_type)
-        reason = f"no handler for {row.packet_type} is registered"
+        reason = f"{NO_HANDLER}{row.packet_type} is registered"
         if handler is None and row.status == "waiting" and row.reason == reason:
             return Worked.DEFERRED
         lease = self._engine.work.take(row, lasts=self._site.lease)
@@ -183,15 +189,18 @@ class Worker:
             stopwatch=self._stopwatch,
         )
         began = self._stopwatch()
-        answer = handler(assignment.request, work)
-        milliseconds = round((self._stopwatch() - began) * 1000)
+        try:
+            answer = handler(assignment.request, work)
+        finally:
+            seconds = self._stopwatch() - began
+            self._observer.handled(row, seconds)
         if isinstance(answer, Deferral):
             return self._defer(row, assignment.lease, answer, f"handler {name}")
         if not isinstance(answer, Packet):
             raise HandlerReturnedNothing(
                 f"The handler {name} returned {type(answer).__name__} for packet {row.packet_rec_id}."
             )
-        done = {"handler": name, "milliseconds": milliseconds, "attempt": work.attempt}
+        done = {"handler": name, "milliseconds": round(seconds * 1000), "attempt": work.attempt}
         self._engine.work.record.replied(assignment.lease, answer, work=done, actor=f"handler {name}")
         return Worked.REPLIED
 
