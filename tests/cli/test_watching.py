@@ -160,7 +160,7 @@ def test_a_daemon_on_another_host_will_do_if_any_will(amie: Amie, folder: Path) 
     with log(URL) as engine:
         daemon(engine, process=ELSEWHERE)
     assert amie("health", "--any").status == 0
-    assert "elsewhere.example.edu, process 17" in amie("health", "--any").out
+    assert "on elsewhere.example.edu (process 17)" in amie("health", "--any").out
 
 
 def test_the_limit_is_the_callers(amie: Amie, folder: Path) -> None:

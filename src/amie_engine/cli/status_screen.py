@@ -54,7 +54,7 @@ def print_status(
 
 def shown_daemon(daemon: Daemon) -> str:
     """Return a daemon as an operator knows it."""
-    return f"{one_line(daemon.host)}, process {daemon.number}"
+    return f"{one_line(daemon.host)} (process {daemon.number})"
 
 
 def _rows(status: Status, warning: timedelta) -> Iterator[tuple[str, list[Text]]]:
@@ -103,12 +103,12 @@ def _daemons(daemons: Sequence[Daemon], now: datetime) -> Iterator[Text]:
     for daemon in others or stopped[-1:]:
         name = shown_daemon(daemon)
         if daemon.is_alive(now):
-            yield Text.assemble(("at work", _GOOD), f" on {name}; started {age(daemon.started_at, now)} ago")
+            yield Text.assemble(("at work", _GOOD), f" on {name}, started {age(daemon.started_at, now)} ago")
         elif daemon.stopped_at is not None:
-            yield Text(f"stopped {age(daemon.stopped_at, now)} ago, on {name}")
+            yield Text(f"stopped {age(daemon.stopped_at, now)} ago on {name}")
         else:
             how = "gone" if daemon.is_gone else "silent"
-            yield Text.assemble((how, _BAD), f", last seen {age(daemon.seen_at, now)} ago, on {name}")
+            yield Text.assemble((how, _BAD), f", last seen {age(daemon.seen_at, now)} ago on {name}")
 
 
 def _transactions(counts: Sequence[OpenCount]) -> Iterator[Text]:

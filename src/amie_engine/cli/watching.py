@@ -113,12 +113,12 @@ def _judge(
     newest = max(alive or here, key=lambda daemon: daemon.seen_at)
     seen = f"it gave a sign of life {age(newest.seen_at, now)} ago"
     if alive:
-        return True, f"The daemon {shown_daemon(newest)} is at work: {seen}."
+        return True, f"The daemon on {shown_daemon(newest)} is at work: {seen}."
     if newest.stopped_at is not None:
-        return False, f"The daemon {shown_daemon(newest)} has stopped, {age(newest.stopped_at, now)} ago."
+        return False, f"The daemon on {shown_daemon(newest)} has stopped, {age(newest.stopped_at, now)} ago."
     if newest.is_gone:
-        return False, f"The daemon {shown_daemon(newest)} is gone, and did not stop in good order; {seen}."
-    return False, f"The daemon {shown_daemon(newest)} is silent: {seen}."
+        return False, f"The daemon on {shown_daemon(newest)} is gone, and did not stop in good order; {seen}."
+    return False, f"The daemon on {shown_daemon(newest)} is silent: {seen}."
 
 
 def _as_given(*, database: str | None, site: str | None, hub: str | None, config: Path | None) -> str:

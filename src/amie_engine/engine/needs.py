@@ -152,19 +152,25 @@ def needs_of_quarantine(count: int, oldest: datetime | None) -> Iterator[Need]:
 def needs_of_transactions(
     rejected: Sequence[RejectedEntry], work: Sequence[WorkRow], overdue: Sequence[OpenOne], now: datetime
 ) -> list[Need]:
-    """Return the transactions that need a person, each once, that with the nearest deadline first."""
+    """Return what needs a person in single transactions: each transaction once, and each type of packet once
+    that the site has no handler for; that with the nearest deadline first."""
     found: dict[str, Need] = {}
     for entry in rejected:
         found.setdefault(entry.stream, _of_rejected(entry))
+    unhandled: dict[str, list[WorkRow]] = {}
     for row in work:
-        need = _of_work(row)
-        if need is not None:
-            found.setdefault(row.stream, need)
+        if row.status == "waiting" and (row.reason or "").startswith(NO_HANDLER):
+            unhandled.setdefault(row.packet_type, []).append(row)
+        elif row.waits_for_a_person:
+            found.setdefault(row.stream, _of_work(row))
+    covered = {row.stream for rows in unhandled.values() for row in rows}
     for one in overdue:
-        found.setdefault(one.stream, _of_overdue(one))
+        if one.stream not in covered:
+            found.setdefault(one.stream, _of_overdue(one))
     # Those without a deadline come last.
     never = datetime.max.replace(tzinfo=now.tzinfo)
-    return sorted(found.values(), key=lambda need: (need.deadline or never, need.since or never))
+    needs = [*found.values(), *(_of_unhandled(rows) for rows in unhandled.values())]
+    return sorted(needs, key=lambda need: (need.deadline or never, need.since or never))
 
 
 def moment(text: str | None) -> datetime | None:
@@ -184,21 +190,25 @@ def _of_rejected(entry: RejectedEntry) -> Need:
     return Need(NeedKind.REJECTED, what, command, look, name, entry.decided_at, entry.deadline)
 
 
-def _of_work(row: WorkRow) -> Need | None:
+def _of_work(row: WorkRow) -> Need:
     name = _name(row.trans_rec_id, row.stream)
     if row.status == "asking":
         what = f"The handler of {row.packet_type} asks: {row.reason}"
         kind, command, look = NeedKind.ASKING, f"amie-engine answer {name}", None
-    elif row.status == "parked":
+    else:
         what = f"The handler of {row.packet_type} failed: {row.reason}"
         kind, command = NeedKind.PARKED, f"amie-engine retry {name}"
         look = f"amie-engine show {name} --documents"
-    elif row.status == "waiting" and (row.reason or "").startswith(NO_HANDLER):
-        what = f"The site has no handler for {row.packet_type}: add one, then restart"
-        kind, command, look = NeedKind.NO_HANDLER, "amie-engine run", None
-    else:
-        return None
     return Need(kind, what, command, look, name, row.opened_at, row.deadline)
+
+
+def _of_unhandled(rows: Sequence[WorkRow]) -> Need:
+    """That of all packets of a type that the site has no handler for."""
+    wait = "1 waits" if len(rows) == 1 else f"{len(rows)} wait"
+    what = f"The site has no handler for {rows[0].packet_type} ({wait}): add one and restart"
+    deadline = min((row.deadline for row in rows if row.deadline is not None), default=None)
+    since = min(row.opened_at for row in rows)
+    return Need(NeedKind.NO_HANDLER, what, "amie-engine run", "amie-engine work", None, since, deadline)
 
 
 def _of_overdue(one: OpenOne) -> Need:

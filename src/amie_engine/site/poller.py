@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, Outcome, OutcomeKind
 from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError
 from amie_engine.packet.packetlist import PacketList
+from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.site.observing import Observer
 from amie_engine.site.round import Round
 from amie_engine.site.telling import told
@@ -154,10 +156,14 @@ class Poller:
         try:
             outcomes = self._engine.adopt(self._client.get_transaction(trans_rec_id))
         except AMIERequestError as error:
-            logger.warning("The history of transaction %s can't be fetched.", trans_rec_id)
+            fields = about(trans_rec_id=trans_rec_id, code=error.code)
+            logger.warning("The history of transaction %s can't be fetched.", trans_rec_id, extra=fields)
             _note(result, error)
             return
-        logger.info("Fetched the history of transaction %s: %d packets.", trans_rec_id, len(outcomes))
+        fields = about(trans_rec_id=trans_rec_id, count=len(outcomes))
+        logger.info(
+            "Fetched the history of transaction %s: %d packets.", trans_rec_id, len(outcomes), extra=fields
+        )
         for outcome in outcomes:
             if outcome.kind is not OutcomeKind.ALREADY_THERE:
                 result.received[outcome.kind] += 1
@@ -166,7 +172,8 @@ class Poller:
     def _acknowledge(self, listing: PacketList) -> None:
         acknowledged = self._engine.note_full_listing(listing)
         if acknowledged:
-            logger.info("Acknowledging %d informs that linger at the service.", acknowledged)
+            fields = about(count=acknowledged)
+            logger.info("Acknowledging %d informs that linger at the service.", acknowledged, extra=fields)
 
     def _tell(self, outcome: Outcome) -> None:
         """Tell the observer, and log what is loud: once, though every poll may list it again."""
@@ -175,19 +182,33 @@ class Poller:
         note = f"{outcome.kind}:{outcome.quarantine_id or outcome.packet_rec_id}"
         if message is not None and note not in self._noted:
             self._noted.add(note)
-            logger.error(message, outcome.packet_rec_id or "without id", outcome.trans_rec_id or "unknown")
+            packet, transaction = outcome.packet_rec_id or "without id", outcome.trans_rec_id or "unknown"
+            logger.error(message, packet, transaction, extra=_about(outcome))
         elif outcome.kind is OutcomeKind.ACCEPTED:
             logger.info(
                 "Received %s as packet %s of transaction %s.",
                 outcome.packet_type,
                 outcome.packet_rec_id,
                 outcome.trans_rec_id,
+                extra=_about(outcome),
             )
+
+
+def _about(outcome: Outcome) -> dict[str, Any]:
+    """What a line of the log about a packet that came carries; what can't be used may name anything as its
+    type."""
+    return about(
+        trans_rec_id=outcome.trans_rec_id,
+        packet_rec_id=outcome.packet_rec_id,
+        packet_type=outcome.packet_type if outcome.packet_type in PACKET_TYPES else None,
+        code=outcome.code,
+        outcome=str(outcome.kind),
+    )
 
 
 def _note(result: Round, error: AMIEEngineError) -> None:
     result.errors.append(error)
-    logger.warning("%s: %s", error.code, told(error))
+    logger.warning("%s: %s", error.code, told(error), extra=about(code=error.code))
 
 
 def _trans_rec_id(document: Any) -> str:

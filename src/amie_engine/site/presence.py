@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from amie_engine._logging import about
 from amie_engine.engine import Engine
 from amie_engine.engine.daemons import SEEN_EVERY, Daemon
 from amie_engine.engine.processes import this_process
@@ -96,7 +97,12 @@ class Presence(Observer):
             self._engine.daemons.note(self._daemon)
         except LogError as error:
             if not self._warned:
-                logger.warning("That the daemon is at work can't be noted: %s %s", error.message, error.hint)
+                logger.warning(
+                    "That the daemon is at work can't be noted: %s %s",
+                    error.message,
+                    error.hint,
+                    extra=about(code=error.code),
+                )
             self._warned = True
         else:
             self._warned = False

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
+from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
-from amie_engine.errors import AMIEEngineError, InternalError, SettingsError
+from amie_engine.errors import AMIEEngineError, InternalError, ServiceAuthenticationError, SettingsError
 from amie_engine.site.handlers import Site
 from amie_engine.site.hands import LOOK_AGAIN, Hands
 from amie_engine.site.observing import Observer, Observers
@@ -235,6 +236,7 @@ class Runner:
             logger.error(
                 "The service refuses the site's key: nothing is polled or sent for %d seconds. Check it.",
                 pause,
+                extra=about(code=ServiceAuthenticationError.code, seconds=round(pause, 3)),
             )
         at_once = result.moved and not result.errors
         self._longest_pause = timedelta(seconds=pause)
@@ -280,7 +282,7 @@ class Runner:
 
 def _note(result: Round, error: AMIEEngineError) -> None:
     result.errors.append(error)
-    logger.warning("%s: %s", error.code, told(error))
+    logger.warning("%s: %s", error.code, told(error), extra=about(code=error.code))
 
 
 def _raise_first(result: Round) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.engine.outbox import Outgoing
@@ -86,6 +87,7 @@ class Sender:
             try:
                 if self._settle(listed):
                     sent.arrived += 1
+                    logger.info("%s has arrived.", _shown(listed), extra=_about(listed, SendResult.ARRIVED))
                     self._observer.sent(listed, SendResult.ARRIVED)
             except LogError:
                 raise
@@ -102,7 +104,11 @@ class Sender:
         sent.errors.append(error)
         self._observer.sent(outgoing, SendResult.UNKNOWN)
         logger.warning(
-            "Whether %s has arrived is not known (%s): %s", _shown(outgoing), error.code, told(error)
+            "Whether %s has arrived is not known (%s): %s",
+            _shown(outgoing),
+            error.code,
+            told(error),
+            extra=_about(outgoing, SendResult.UNKNOWN, error),
         )
 
     def _settle(self, outgoing: Outgoing) -> bool:
@@ -146,7 +152,8 @@ class Sender:
         return self._reject(outgoing, error)
 
     def _reject(self, outgoing: Outgoing, error: AMIEEngineError) -> bool:
-        logger.error("%s was refused (%s) and is not sent again.", _shown(outgoing), error.code)
+        fields = _about(outgoing, SendResult.REFUSED, error)
+        logger.error("%s was refused (%s) and is not sent again.", _shown(outgoing), error.code, extra=fields)
         self._engine.outbox.reject(outgoing, code=error.code, message=error.message)
         self._observer.sent(outgoing, SendResult.REFUSED)
         return False
@@ -191,6 +198,16 @@ def _json(response: Any) -> Any:
         return response.json()
     except ValueError:
         return None
+
+
+def _about(outgoing: Outgoing, result: SendResult, error: AMIEEngineError | None = None) -> dict[str, Any]:
+    """What a line of the log about something that is sent carries."""
+    return about(
+        trans_rec_id=outgoing.trans_rec_id,
+        packet_type=outgoing.packet_type,
+        code=None if error is None else error.code,
+        outcome=str(result),
+    )
 
 
 def _shown(outgoing: Outgoing) -> str:
