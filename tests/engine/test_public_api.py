@@ -48,6 +48,7 @@ CALLS = [
     "release",
     "reply",
     "start",
+    "status",
     "transactions",
     "view",
 ]
