@@ -1,3 +1,19 @@
+CREATE TABLE amie_daemons (
+    hub text NOT NULL,
+    site text NOT NULL,
+    process text NOT NULL,
+    started_at text NOT NULL,
+    seen_at text NOT NULL,
+    stopped_at text,
+    polled_at text,
+    succeeded_at text,
+    next_poll_at text,
+    failures integer NOT NULL,
+    error_code text,
+    error_at text,
+    CONSTRAINT amie_daemons_pkey PRIMARY KEY (hub, site, process)
+);
+
 CREATE TABLE amie_directory_accounts (
     hub text NOT NULL,
     site text NOT NULL,
@@ -202,6 +218,8 @@ CREATE INDEX amie_events_erasures ON amie_events USING btree (hub, site, "positi
 CREATE INDEX amie_outbox_open ON amie_outbox USING btree (hub, site) WHERE (status = ANY (ARRAY['pending'::text, 'attempting'::text]));
 
 CREATE INDEX amie_quarantine_content_size ON amie_quarantine USING btree (hub, site, content_size);
+
+CREATE INDEX amie_quarantine_open ON amie_quarantine USING btree (hub, site) WHERE (status = 'quarantined'::text);
 
 CREATE INDEX amie_transactions_open ON amie_transactions USING btree (hub, site, opened_position) WHERE (state <> ALL (ARRAY['completed'::text, 'failed'::text]));
 

@@ -1,3 +1,19 @@
+CREATE TABLE amie_daemons (
+    hub TEXT NOT NULL,
+    site TEXT NOT NULL,
+    process TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    seen_at TEXT NOT NULL,
+    stopped_at TEXT,
+    polled_at TEXT,
+    succeeded_at TEXT,
+    next_poll_at TEXT,
+    failures INTEGER NOT NULL,
+    error_code TEXT,
+    error_at TEXT,
+    CONSTRAINT amie_daemons_pkey PRIMARY KEY (hub, site, process)
+);
+
 CREATE TABLE amie_directory_accounts (
     hub TEXT NOT NULL,
     site TEXT NOT NULL,
@@ -200,6 +216,8 @@ CREATE INDEX amie_events_erasures ON amie_events (hub, site, position) WHERE typ
 CREATE INDEX amie_outbox_open ON amie_outbox (hub, site) WHERE status IN ('pending', 'attempting');
 
 CREATE INDEX amie_quarantine_content_size ON amie_quarantine (hub, site, content_size);
+
+CREATE INDEX amie_quarantine_open ON amie_quarantine (hub, site) WHERE status = 'quarantined';
 
 CREATE INDEX amie_transactions_open ON amie_transactions (hub, site, opened_position) WHERE state NOT IN ('completed', 'failed');
 

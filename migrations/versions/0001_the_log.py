@@ -192,6 +192,22 @@ def upgrade() -> None:
         text("expires_at"),
         sa.PrimaryKeyConstraint("hub", "site", "name", name="amie_subscriptions_pkey"),
     )
+    op.create_table(
+        "amie_daemons",
+        text("hub", null=False),
+        text("site", null=False),
+        text("process", null=False),
+        text("started_at", null=False),
+        text("seen_at", null=False),
+        text("stopped_at"),
+        text("polled_at"),
+        text("succeeded_at"),
+        text("next_poll_at"),
+        integer("failures"),
+        text("error_code"),
+        text("error_at"),
+        sa.PrimaryKeyConstraint("hub", "site", "process", name="amie_daemons_pkey"),
+    )
     for trigger in POSTGRESQL_TRIGGERS if op.get_bind().dialect.name == "postgresql" else SQLITE_TRIGGERS:
         op.execute(trigger)
     create_projections()
@@ -319,6 +335,7 @@ def create_projections() -> None:
         integer("size"),
     )
     op.create_index("amie_quarantine_content_size", "amie_quarantine", ["hub", "site", "content_size"])
+    partial_index("amie_quarantine", "open", ["hub", "site"], "status = 'quarantined'")
 
 
 def downgrade() -> None:
@@ -330,6 +347,7 @@ def downgrade() -> None:
         "amie_work",
         "amie_outbox",
         "amie_transactions",
+        "amie_daemons",
         "amie_subscriptions",
         "amie_leases",
         "amie_staged",

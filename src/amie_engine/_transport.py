@@ -17,6 +17,7 @@ import requests
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ReadTimeoutError
 
 from amie_engine._answers import Answer, Redaction, read_answer
+from amie_engine._logging import about
 from amie_engine.errors import (
     AMIERequestError,
     ServiceUnreachable,
@@ -159,6 +160,7 @@ class Transport:
                 attempt,
                 attempts,
                 wait,
+                extra=about(code=code, attempt=attempt, seconds=round(wait, 3)),
             )
             self._sleep(wait)
             attempt += 1
@@ -189,7 +191,9 @@ class Transport:
         raise self._failure(trouble, call)
 
     def _log(self, call: str, outcome: str, began: float) -> None:
-        _logger.debug("%s: %s in %.3f s", self._redaction.text(call), outcome, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        fields = about(outcome=outcome, seconds=round(seconds, 3))
+        _logger.debug("%s: %s in %.3f s", self._redaction.text(call), outcome, seconds, extra=fields)
 
     def _failure(self, trouble: Exception, call: str) -> AMIERequestError:
         """The error for an exception of the HTTP library, which becomes its cause, without the key."""

@@ -23,6 +23,8 @@ COMMANDS = [
     "migrate",
     "run",
     "poll",
+    "status",
+    "health",
     "transactions",
     "show",
     "quarantine",

@@ -78,6 +78,10 @@ def test_the_file_is_the_one_that_is_named(folder: Path) -> None:
         ('client_state = "not one word"\n', "client_state must have 1 to 32 letters"),
         ('acknowledge_inform = "sometimes"\n', "never, when_lingering, always"),
         ('log_level = "LOUD"\n', "DEBUG, INFO, WARNING, ERROR"),
+        ('log_format = "xml"\n', "text, json"),
+        ("metrics_port = true\n", "whole number from 0 to 65535"),
+        ("metrics_port = 65536\n", "whole number from 0 to 65535"),
+        ('metrics_port = "http"\n', "whole number from 0 to 65535"),
         (f'api_key = "{SECRET}"\napi_key_file = "key"\n', "Both api_key and api_key_file are set"),
     ],
 )
@@ -149,6 +153,7 @@ def test_every_setting_can_stand_in_a_file(folder: Path) -> None:
     values: dict[str, Any] = dict.fromkeys(SETTINGS, "text")
     values |= {"interval": 7, "longest_interval": 70, "workers": 2, "deadline_warning": 2}
     values |= {"acknowledge_inform": "never", "log_level": "ERROR"}
+    values |= {"log_format": "json", "metrics_port": 9464}
     del values["api_key_file"]
     text = "".join(f"{name} = {value!r}\n".replace("'", '"') for name, value in values.items())
     assert tomllib.loads(text) == values

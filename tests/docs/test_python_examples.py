@@ -131,6 +131,11 @@ def test_auditing(engine: Engine) -> None:
     assert run("docs/auditing.md", {"engine": engine})["verdict"].whole
 
 
+def test_operating(client: AMIEClient) -> None:
+    names = run("docs/operating.md", {"client": client})
+    assert names["metrics"].registry.get_sample_value("amie_engine_poll_seconds_count") == 1
+
+
 ELSEWHERE = {
     "docs/embedding.md": "tests/docs/test_embedding_page.py",
     "docs/getting-started.md": "tests/docs/test_documentation.py",

@@ -52,6 +52,7 @@ CALLS = [
     "reply",
     "resend",
     "start",
+    "status",
     "transactions",
     "view",
 ]

@@ -1,4 +1,19 @@
 BEGIN TRANSACTION;
+CREATE TABLE amie_daemons (
+	hub TEXT NOT NULL, 
+	site TEXT NOT NULL, 
+	process TEXT NOT NULL, 
+	started_at TEXT NOT NULL, 
+	seen_at TEXT NOT NULL, 
+	stopped_at TEXT, 
+	polled_at TEXT, 
+	succeeded_at TEXT, 
+	next_poll_at TEXT, 
+	failures INTEGER NOT NULL, 
+	error_code TEXT, 
+	error_at TEXT, 
+	CONSTRAINT amie_daemons_pkey PRIMARY KEY (hub, site, process)
+);
 CREATE TABLE amie_directory_accounts (
 	hub TEXT NOT NULL, 
 	site TEXT NOT NULL, 
@@ -346,4 +361,5 @@ CREATE INDEX amie_directory_projects_grant ON amie_directory_projects (hub, site
 CREATE INDEX amie_directory_persons_global_id ON amie_directory_persons (hub, site, global_id);
 CREATE INDEX amie_directory_accounts_person ON amie_directory_accounts (hub, site, person_id);
 CREATE INDEX amie_quarantine_content_size ON amie_quarantine (hub, site, content_size);
+CREATE INDEX amie_quarantine_open ON amie_quarantine (hub, site) WHERE status = 'quarantined';
 COMMIT;

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from amie_engine.audit import check_projections
 from amie_engine.cli.app import app
 from amie_engine.engine import Engine
+from amie_engine.engine.daemons import Daemon
+from amie_engine.engine.processes import this_process
 from amie_engine.errors import DatabaseUnavailable
 from amie_engine.log.database import Cursor, Statement
 from amie_engine.testing import Clock
@@ -61,6 +63,9 @@ def used(urls: dict[str, str]) -> Written:
     with pytest.MonkeyPatch.context() as patch, Engine(urls["amie_app"], site="NCSA", clock=clock) as engine:
         patch.setattr(Cursor, "run", noted)
         play(engine, clock)
+        for process in ("elsewhere:1", "elsewhere:2"):
+            engine.daemons.note(Daemon(process, clock(), clock(), stopped_at=clock()))
+        engine.daemons.sweep(Daemon(this_process(), clock(), clock()), takes_over=True)
         with site_engine.begin() as connection:
             engine.receive(project_request(40), connection=connection)
         assert engine.carry_out_staged() == 1

@@ -23,6 +23,7 @@ from amie_engine.cli import (
     sandbox,
     subscribing,
     verifying,
+    watching,
     working,
 )
 from amie_engine.cli.helptext import SETTINGS_NOTE, help_text
@@ -66,8 +67,8 @@ def _print_version(wanted: bool) -> None:
         " this machine, with an example site. Then look into its log with [bold]transactions[/bold] and"
         " [bold]show[/bold].\n\n"
         "Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings, 3 where"
-        " reconcile finds that log and service differ, 141 where whoever reads the output went away before"
-        " its end."
+        " [bold]status[/bold] tells of something that needs a person or [bold]reconcile[/bold] finds that"
+        " log and service differ, 141 where whoever reads the output went away before its end."
     ),
     epilog=SETTINGS_NOTE,
 )
@@ -86,6 +87,8 @@ for name, command, panel, note in (
     ("migrate", operating.migrate, "Run it", SETTINGS_NOTE),
     ("run", operating.run, "Run it", SETTINGS_NOTE),
     ("poll", operating.poll, "Run it", SETTINGS_NOTE),
+    ("status", watching.status, "Run it", SETTINGS_NOTE),
+    ("health", watching.health, "Run it", SETTINGS_NOTE),
     ("transactions", inspecting.transactions, "Look into the log", SETTINGS_NOTE),
     ("show", inspecting.show, "Look into the log", SETTINGS_NOTE),
     ("quarantine", inspecting.quarantine, "Look into the log", SETTINGS_NOTE),
@@ -114,8 +117,8 @@ for name, command, panel, note in (
 def main() -> None:
     """Run the command. An error is told in a line or two on standard error, without a traceback.
 
-    Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings; 141 where whoever
-    reads standard output went away before its end.
+    Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings; 3 where `status`
+    tells of something that needs a person; 141 where whoever reads standard output went away before its end.
     """
     prepare_streams()
     try:

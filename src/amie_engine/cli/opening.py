@@ -12,17 +12,19 @@ from amie_engine.cli.settings import Settings, load_settings
 from amie_engine.client import DEFAULT_URL, AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseSchemaMissing, DatabaseUnavailable, SettingsError
-from amie_engine.log.database import Database, Statement
+from amie_engine.log.database import Cursor, Database, Statement
 from amie_engine.log.files import file_of
 from amie_engine.log.migrate import check_schema
 
 __all__ = ["find_transaction", "open_client", "open_engine", "open_log", "open_whole_log"]
 
-_SITES = Statement(
-    "SELECT DISTINCT hub, site FROM amie_transactions UNION SELECT hub, site FROM amie_quarantine"
-    " ORDER BY hub, site"
+_NEXT_SITES = tuple(
+    Statement(
+        f"SELECT hub, site FROM {table} WHERE (hub, site) > (:hub, :site) ORDER BY hub, site LIMIT 1"  # noqa: S608 # ours
+    )
+    for table in ("amie_transactions", "amie_quarantine", "amie_daemons")
 )
-
+"""The next of each table, by its index: there are few of them in a log, and many rows of each."""
 
 _MAKES_IT = "Give its URL with --database, such as sqlite:///amie.db; `amie-engine run` makes it."
 
@@ -149,7 +151,7 @@ def _choose(settings: Settings, hub: str | None, site: str | None) -> tuple[str,
         Engine(settings.database, site=settings.site or "-", hub=settings.hub) as engine,
         engine.log.read() as reader,
     ):
-        there = [(str(row[0]), str(row[1])) for row in reader.cursor.all(_SITES)]
+        there = sorted({pair for statement in _NEXT_SITES for pair in _sites_by(statement, reader.cursor)})
     found = [pair for pair in there if hub in (None, pair[0]) and site in (None, pair[1])]
     found = [pair for pair in found if pair[1] == settings.site] or found
     found = [pair for pair in found if pair[0] == settings.hub] or found
@@ -161,3 +163,9 @@ def _choose(settings: Settings, hub: str | None, site: str | None) -> tuple[str,
     if found:
         raise SettingsError("The log has several sites or hubs.", hint=f"Name one: {names}.")
     raise SettingsError("The log has nothing of that site and hub.", hint=f"It has: {names}.")
+
+
+def _sites_by(statement: Statement, cursor: Cursor) -> Iterator[tuple[str, str]]:
+    row = ("", "")
+    while row := cursor.one(statement, {"hub": row[0], "site": row[1]}):
+        yield str(row[0]), str(row[1])

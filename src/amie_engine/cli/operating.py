@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from amie_engine.cli.logs import log_to_stderr
 from amie_engine.cli.opening import open_client, open_engine
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteName
 from amie_engine.cli.output import print_json, print_json_line
-from amie_engine.cli.settings import Settings, load_settings
-from amie_engine.errors import ServiceUnreachable, SettingsError
+from amie_engine.cli.settings import load_settings
+from amie_engine.engine import Engine
+from amie_engine.errors import DependencyMissing, ServiceUnreachable, SettingsError
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import current_revision, revisions
 from amie_engine.log.migrate import migrate as migrate_database
 from amie_engine.site import Round, Runner, Site, load_site
+from amie_engine.site.observing import Observer
 from amie_engine.site.stopping import stopping_on_signals
+from amie_engine.site.supervising import Supervised
 from amie_engine.site.worker import Worked
 
 __all__ = ["migrate", "poll", "run"]
+
+logger = logging.getLogger("amie_engine.cli")
 
 
 def migrate(
@@ -95,9 +102,13 @@ def poll(
         amie-engine poll --site NCSA --url http://127.0.0.1:8000/v0.10/
     """
     settings = load_settings({"database": database, "site": site, "hub": hub, "url": url}, file=config)
-    _log_to_stderr(settings)
+    log_to_stderr(settings.log_level, settings.log_format)
     with open_client(settings) as client, open_engine(settings) as engine:
-        counts = Runner(engine, client, Site(engine.site)).poll_once()
+        runner = Runner(engine, client, Site(engine.site))
+        try:
+            counts = runner.poll_once()
+        finally:
+            runner.leave()
     if as_json:
         print_json({str(kind): count for kind, count in counts.items()})
         return
@@ -124,6 +135,14 @@ def run(
         int | None,
         typer.Option(metavar="NUMBER", help="In how many threads handlers are called.", show_default="1"),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            help="Serve metrics for Prometheus there; 0 takes a free port.",
+            show_default=False,
+        ),
+    ] = None,
     database: DatabaseUrl = None,
     hub: HubName = None,
     url: ServiceUrl = None,
@@ -136,6 +155,9 @@ def run(
     While the service has no news, it is polled less and less often: longest_interval in the settings is the
     limit. A handler that is at work at the end is finished first, and its reply sent. What goes wrong is
     logged to standard error, and the loop goes on. With --json, whatever was done is a line of JSON.
+
+    Under systemd, as a unit of Type=notify, it tells when it is ready, how polling goes and, where the unit
+    has a watchdog, that it goes on. See status and health for how it does.
 
     --site names a Site, or a function that returns one. The API key comes from AMIE_ENGINE_API_KEY, or from
     the settings' api_key or api_key_file.
@@ -152,20 +174,30 @@ def run(
         "handlers": handlers,
         "interval": interval,
         "workers": workers,
+        "metrics_port": metrics_port,
     }
     settings = load_settings(options, file=config)
-    _log_to_stderr(settings)
+    log_to_stderr(settings.log_level, settings.log_format)
     site = load_site(settings.require("handlers", "--site"))
     if settings.site not in (None, site.name):
         raise SettingsError(f"The settings name the site {settings.site}, the handlers {site.name}.")
     settings = load_settings({**options, "site": site.name}, file=config)
     stop = threading.Event()
+    supervised = Supervised()
 
     def pause(seconds: float) -> None:
+        supervised.alive()
         if stop.wait(seconds):
             raise ServiceUnreachable("The call was not tried again, since the daemon is stopping.", hint="")
 
-    with open_client(settings, sleep=pause) as client, open_engine(settings) as engine:
+    with ExitStack() as opened:
+        client = opened.enter_context(open_client(settings, sleep=pause))
+        engine = opened.enter_context(open_engine(settings))
+        observers: list[Observer] = [supervised]
+        if settings.metrics_port is not None and not once:
+            observers.append(
+                opened.enter_context(_metrics(engine, settings.metrics_port, settings.metrics_host))
+            )
         runner = Runner(
             engine,
             client,
@@ -174,14 +206,29 @@ def run(
             longest_interval=settings.longest_interval,
             workers=settings.workers,
             client_state=settings.client_state,
+            observers=observers,
         )
         if once:
             with stopping_on_signals(stop):
                 result = runner.run_once(stop)
+            runner.leave()
             _report(result, as_json=as_json)
             went_wrong = result.worked[Worked.FAILED] or result.worked[Worked.PARKED] or result.undelivered
             raise typer.Exit(1 if result.errors or went_wrong else 0)
         runner.run(stop, on_round=_report_line if as_json else None)
+
+
+@contextmanager
+def _metrics(engine: Engine, port: int, host: str) -> Iterator[Observer]:
+    """Serve metrics while the block runs."""
+    try:
+        from amie_engine.site.metrics import Metrics
+    except DependencyMissing as error:
+        raise SettingsError(error.message, hint=error.hint) from error
+    metrics = Metrics(engine)
+    with metrics.serving(port, host) as taken:
+        logger.info("Metrics are at http://%s:%d/metrics.", host, taken)
+        yield metrics
 
 
 def _report_line(result: Round) -> None:
@@ -212,14 +259,3 @@ def _done(result: Round) -> dict[str, Any]:
         "delivered": result.delivered,
         "errors": [error.code for error in result.errors],
     }
-
-
-def _log_to_stderr(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    # These two speak of every connection and revision; what matters of it is in our own lines.
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)

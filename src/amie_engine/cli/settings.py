@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from amie_engine.cli.logs import LOG_FORMATS
 from amie_engine.client import DEFAULT_URL
 from amie_engine.engine.core import ACKNOWLEDGE, DEADLINE_WARNING
 from amie_engine.errors import SettingsError
@@ -65,6 +66,9 @@ class Settings:
         None, "What `run` notes at the service on each packet that was taken in, for other tools of the site."
     )
     log_level: str = _setting("INFO", f"What `run` and `poll` log: {', '.join(_LOG_LEVELS)}.")
+    log_format: str = _setting("text", f"How they log it: {', '.join(LOG_FORMATS)}.")
+    metrics_port: int | None = _setting(None, "The port at which `run` serves metrics for Prometheus.")
+    metrics_host: str = _setting("127.0.0.1", "The address at which it serves them.")
 
     def require(self, name: str, option: str | None = None) -> str:
         """Return a setting that a command can't do without.
@@ -192,6 +196,8 @@ def _checked(values: dict[str, Any]) -> Settings:
         numbers["deadline_warning"] = _days("deadline_warning", values["deadline_warning"])
     if "workers" in values:
         numbers["workers"] = _workers(values["workers"])
+    if "metrics_port" in values:
+        numbers["metrics_port"] = _port("metrics_port", values["metrics_port"])
     for name, value in values.items():
         if name not in numbers and not isinstance(value, str):
             raise SettingsError(f"The setting {name} must be text.")
@@ -199,6 +205,8 @@ def _checked(values: dict[str, Any]) -> Settings:
         raise SettingsError(f"The setting acknowledge_inform must be one of {', '.join(ACKNOWLEDGE)}.")
     if "client_state" in values:
         check_client_state(values["client_state"])
+    if values.get("log_format", LOG_FORMATS[0]) not in LOG_FORMATS:
+        raise SettingsError(f"The setting log_format must be one of {', '.join(LOG_FORMATS)}.")
     level = str(values.get("log_level", "INFO")).upper()
     if level not in _LOG_LEVELS:
         raise SettingsError(f"The setting log_level must be one of {', '.join(_LOG_LEVELS)}.")
@@ -232,4 +240,11 @@ def _workers(value: Any) -> int:
     text = "" if isinstance(value, bool) else str(value)
     if not (text.isascii() and text.isdigit()) or not 1 <= len(text) <= 2 or text in ("0", "00"):
         raise SettingsError("The setting workers must be a whole number from 1 to 99.")
+    return int(text)
+
+
+def _port(name: str, value: Any) -> int:
+    text = "" if isinstance(value, bool) else str(value)
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or int(text) > 65_535:
+        raise SettingsError(f"The setting {name} must be a whole number from 0 to 65535.")
     return int(text)

@@ -3,6 +3,7 @@
 from amie_engine.engine.core import Engine
 from amie_engine.engine.decision import OutcomeKind
 from amie_engine.engine.recorded import RecordedEvent
+from amie_engine.engine.status import Status
 from amie_engine.engine.views import Due, Handle, Outcome, QuarantinedItem, TransactionSummary
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "OutcomeKind",
     "QuarantinedItem",
     "RecordedEvent",
+    "Status",
     "TransactionSummary",
 ]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from amie_engine.engine.leases import is_gone, new_token, no_longer_at_work, this_process
+from amie_engine.engine.leases import holder_is_gone, new_token, no_longer_at_work
+from amie_engine.engine.processes import this_process
 from amie_engine.engine.unit import storable
 from amie_engine.engine.work_record import ABANDONED
 from amie_engine.errors import (
@@ -321,7 +322,9 @@ class Checkpoints:
 def _is_held(row: Any, now: datetime) -> bool:
     """Whether somebody delivers to the subscriber of a row."""
     holder, token, expires_at = row[8:11]
-    return token is not None and datetime.fromisoformat(expires_at) > now and not is_gone(holder, token)
+    return (
+        token is not None and datetime.fromisoformat(expires_at) > now and not holder_is_gone(holder, token)
+    )
 
 
 def _shown(row: Any, head: int, now: datetime) -> SubscriberRow:

@@ -15,6 +15,7 @@ from amie_engine.audit.timeline import Story, tell
 from amie_engine.engine.acknowledging import LINGERS_AFTER, acknowledge_listed
 from amie_engine.engine.adoption import History
 from amie_engine.engine.commands import Commands
+from amie_engine.engine.daemons import Daemons
 from amie_engine.engine.deadlines import NotedDeadline, note_deadlines
 from amie_engine.engine.decision import OutcomeKind
 from amie_engine.engine.drafts import draft_for
@@ -28,6 +29,7 @@ from amie_engine.engine.quarantine import find_item
 from amie_engine.engine.receiving import Receiver
 from amie_engine.engine.source import Unusable
 from amie_engine.engine.staging import Staging
+from amie_engine.engine.status import Status, read_status
 from amie_engine.engine.subscriptions import Subscriptions
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
 from amie_engine.engine.views import Due, Handle, Outcome, QuarantinedItem, TransactionSummary
@@ -116,6 +118,7 @@ class Engine:
         self._staging = Staging(self.log, self.commands, new_id)
         self.outbox = Outbox(self)
         self.leases = Leases(self.log, clock)
+        self.daemons = Daemons(self.log, clock, self.leases)
         self.work = WorkQueue(self, order)
         self.subscriptions = Subscriptions(self)
 
@@ -451,6 +454,12 @@ class Engine:
         """Return the transactions, oldest first."""
         with self.view() as view:
             return list_transactions(view.reader, open_only=open_only)
+
+    def status(self) -> Status:
+        """Return all that matters to an operator now: daemons and service, what is open, and what needs a
+        person. It costs the same however much has ended, and is fit to be asked often."""
+        with self.view() as view:
+            return read_status(self, view)
 
     def quarantine(self, *, released: bool = False) -> list[QuarantinedItem]:
         """Return what is in quarantine, oldest first; with ``released`` also what has left it."""

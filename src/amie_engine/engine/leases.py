@@ -6,15 +6,12 @@ on the same host that is known at once.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
-from pathlib import Path
 from secrets import token_hex
 
+from amie_engine.engine.processes import is_gone, this_process
 from amie_engine.engine.unit import UnitOfWork
 from amie_engine.errors import LeaseLost
 from amie_engine.log.database import Cursor, Statement
@@ -27,11 +24,10 @@ __all__ = [
     "check_lease",
     "end_lease",
     "has_ended",
-    "is_gone",
+    "holder_is_gone",
     "new_token",
     "no_longer_at_work",
     "renew_lease",
-    "this_process",
 ]
 
 LEASE_TIME = timedelta(minutes=15)
@@ -63,13 +59,20 @@ _RENEW = Statement(
 _DROP = Statement(
     "DELETE FROM amie_leases WHERE stream = :stream AND packet_rec_id = :packet_rec_id AND token = :token"
 )
-_at_work: set[str] = set()
-"""The tokens of the leases under which something goes on in this process."""
-
 _ALL = Statement(
     "SELECT stream, packet_rec_id, holder, token, taken_at, expires_at FROM amie_leases"
     " WHERE hub = :hub AND site = :site"
 )
+_OF_NOTHING = Statement(
+    "SELECT stream, packet_rec_id, holder, token, taken_at, expires_at FROM amie_leases l"
+    " WHERE hub = :hub AND site = :site AND NOT EXISTS (SELECT 1 FROM amie_work w"
+    " WHERE w.stream = l.stream AND w.packet_rec_id = l.packet_rec_id AND w.status <> 'done')"
+)
+_at_work: set[str] = set()
+"""The tokens of the leases under which something goes on in this process."""
+
+_LONG_OVER = timedelta(hours=1)
+"""How long after its time a lease of nothing is swept away: whoever held it may still be about to end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Lease:
 
     def is_over(self, now: datetime) -> bool:
         """Whether somebody else may take it: its time is up, or the process on this host is gone."""
-        return self.expires_at <= now or is_gone(self.holder, self.token)
+        return self.expires_at <= now or holder_is_gone(self.holder, self.token)
 
 
 class Leases:
@@ -137,7 +140,11 @@ class Leases:
                 return None
             held = cursor.one(_HELD, key)
             before = None if held is None else held[0]
-            if held is not None and datetime.fromisoformat(held[1]) > now and not is_gone(held[0], held[2]):
+            if (
+                held is not None
+                and datetime.fromisoformat(held[1]) > now
+                and not holder_is_gone(held[0], held[2])
+            ):
                 return None
             lease = Lease(stream, packet_rec_id, this_process(), new_token(), now, now + lasts, before)
             values = {
@@ -159,6 +166,15 @@ class Leases:
         """
         with self._log.database.write() as cursor:
             renew_lease(cursor, lease, self._now())
+
+    def sweep(self, cursor: Cursor) -> None:
+        """Remove what is left of workers that are gone, and whose work others have done: nobody takes such a
+        lease over. The caller commits."""
+        at_the_latest = self._now() - _LONG_OVER
+        for row in cursor.all(_OF_NOTHING, {"hub": self._log.hub, "site": self._log.site}):
+            lease = _lease(*row)
+            if lease.is_over(at_the_latest):
+                cursor.run(_DROP, _key(lease))
 
     def give_back(self, lease: Lease) -> None:
         """End a lease, if what was put on record has not ended it.
@@ -224,48 +240,9 @@ def no_longer_at_work(token: str) -> None:
     _at_work.discard(token)
 
 
-def this_process() -> str:
-    """Return the name under which this process takes leases: host, process, and since when it runs."""
-    return _own_name(os.getpid())
-
-
-@cache
-def _own_name(number: int) -> str:  # of each number once: a process may fork
-    return _name_of(number) or f"{socket.gethostname()}:{number}"
-
-
-def is_gone(holder: str, token: str) -> bool:
-    """Whether a holder is known to be at work no more: this process, which knows, or one of this host that
-    runs no longer, or whose number another one has by now. Of another host's, or where the system does not
-    tell, that is never known."""
-    if holder == this_process():
-        return token not in _at_work
-    place, _, rest = holder.rpartition(":")
-    host, _, number = place.rpartition(":")
-    if not rest or host != _host() or not number.isdigit():
-        return False
-    return _name_of(int(number)) != holder
-
-
-def _name_of(number: int) -> str | None:
-    """The name of a process of this host; None where there is none, or the system does not tell."""
-    try:
-        told = Path(f"/proc/{number}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    state, *_, started = told.rpartition(")")[2].split()[:20]
-    return None if state in "ZX" else f"{_host()}:{number}:{started}"
-
-
-@cache
-def _host() -> str:
-    """The host, and the namespace in which its processes are numbered: a container has its own."""
-    try:
-        namespace = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
-    except OSError:
-        return socket.gethostname()
-    return f"{socket.gethostname()}/{boot}/{namespace}"
+def holder_is_gone(holder: str, token: str) -> bool:
+    """Whether a holder is known to be at work no more. This process knows under which leases it is."""
+    return token not in _at_work if holder == this_process() else is_gone(holder)
 
 
 def _key(lease: Lease) -> dict[str, str]:

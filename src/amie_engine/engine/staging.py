@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from amie_engine._logging import about
 from amie_engine.engine.commands import Commands
 from amie_engine.engine.failures import decide_failure
 from amie_engine.engine.incoming import Incoming, read_incoming
@@ -336,10 +337,14 @@ class Staging:
             row.call,
             event.trans_rec_id or state.stream,
             error.code,
+            extra=about(trans_rec_id=event.trans_rec_id, packet_type=event.packet_type, code=error.code),
         )
 
     def _leave(self, row: _Row, error: EventUnreadable) -> None:
-        logger.warning("Something that was staged at %s has to wait: %s", row.staged_at, error.message)
+        fields = about(code=error.code)
+        logger.warning(
+            "Something that was staged at %s has to wait: %s", row.staged_at, error.message, extra=fields
+        )
         self._left.add(row.key)
 
 

@@ -30,7 +30,7 @@ from amie_engine.packet.naming import Kind
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
 
-__all__ = ["AskedQuestion", "Assignment", "WorkQueue", "WorkRow"]
+__all__ = ["NO_HANDLER", "AskedQuestion", "Assignment", "WorkQueue", "WorkRow"]
 
 _OPEN = Statement(
     "SELECT w.stream, w.packet_rec_id, w.packet_type, t.trans_rec_id, w.status, w.attempts, w.not_before,"
@@ -50,6 +50,9 @@ _PERSONS_IN = (
 )
 _PERSONS_ON_SQLITE = Statement(_PERSONS_IN.format(value="value FROM json_each(:ids)"))
 _PERSONS_ON_POSTGRESQL = Statement(_PERSONS_IN.format(value="jsonb_array_elements_text(CAST(:ids AS jsonb))"))
+
+NO_HANDLER = "no handler for "
+"""How the reason begins for which work waits that the site has no handler for."""
 
 _WAITS_FOR_A_PERSON = ("asking", "parked")
 
@@ -144,13 +147,17 @@ class WorkQueue:
 
     def open(self) -> list[WorkRow]:
         """Return every item that is not done, also those that wait."""
-        log, now = self._engine.log, self._engine.now()
         with self._engine.view() as view:
-            rows = [_row(*row) for row in view.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})]
-            if not rows:
-                return []
-            leases = self._engine.leases.all(view.cursor)
-            waiting = blockers(self._open_transactions(view.cursor), self.rules)
+            return self.open_in(view)
+
+    def open_in(self, view: View) -> list[WorkRow]:
+        """Return every item that is not done in one state of the log."""
+        log, now = self._engine.log, self._engine.now()
+        rows = [_row(*row) for row in view.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})]
+        if not rows:
+            return []
+        leases = self._engine.leases.all(view.cursor)
+        waiting = blockers(self._open_transactions(view.cursor), self.rules)
         return [self._as_it_stands(row, leases, waiting, now) for row in rows]
 
     def ready(self) -> list[WorkRow]:

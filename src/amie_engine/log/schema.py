@@ -138,6 +138,26 @@ subscriptions = Table(
 """How far each of a site's own subscribers has followed the log, what keeps it, and who delivers to it just
 now. No event tells of it, and nothing derives from it."""
 
+daemons = Table(
+    "amie_daemons",
+    metadata,
+    Column("hub", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("process", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("seen_at", Text, nullable=False),
+    Column("stopped_at", Text),
+    Column("polled_at", Text),
+    Column("succeeded_at", Text),
+    Column("next_poll_at", Text),
+    Column("failures", Integer, nullable=False),
+    Column("error_code", Text),
+    Column("error_at", Text),
+    PrimaryKeyConstraint("hub", "site", "process", name="amie_daemons_pkey"),
+)
+"""Which processes poll the service, and how that goes. No event tells of it, and nothing derives from it; a
+row for each."""
+
 transactions = Table(
     "amie_transactions",
     metadata,
@@ -291,6 +311,7 @@ quarantine = Table(
     Column("size", Integer, nullable=False),
 )
 Index("amie_quarantine_content_size", quarantine.c.hub, quarantine.c.site, quarantine.c.content_size)
+_partial("amie_quarantine_open", "status = 'quarantined'", quarantine.c.hub, quarantine.c.site)
 
 PROJECTIONS = (
     transactions,

@@ -3,6 +3,7 @@
 from amie_engine.engine.retrying import Retries
 from amie_engine.site.handlers import Handler, Site
 from amie_engine.site.loading import load_site
+from amie_engine.site.observing import Observer
 from amie_engine.site.reconciling import Reconciler, Reconciliation
 from amie_engine.site.round import Round
 from amie_engine.site.runner import Runner
@@ -15,6 +16,7 @@ __all__ = [
     "Deferral",
     "Handler",
     "Notebook",
+    "Observer",
     "Reconciler",
     "Reconciliation",
     "Retries",

@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, Outcome, OutcomeKind
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
 from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError, ServiceNotFound
 from amie_engine.packet.packetlist import PacketList
+from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.site.client_states import ClientStates
+from amie_engine.site.observing import Observer
 from amie_engine.site.refusals import is_the_services_word, note_unknown
 from amie_engine.site.round import Round
 from amie_engine.site.telling import told
@@ -54,6 +57,7 @@ class Poller:
         client: A client for the same site.
         full_listing_every: How long after a full listing the next one is due.
         client_states: What notes at the service which packets were taken in, where the site wants that.
+        observer: Is told of what it does.
     """
 
     def __init__(
@@ -63,8 +67,10 @@ class Poller:
         *,
         full_listing_every: timedelta = FULL_LISTING_EVERY,
         client_states: ClientStates | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._engine = engine
+        self._observer = observer or Observer()
         self._client = client
         self._full_listing_every = full_listing_every
         self._client_states = client_states
@@ -102,6 +108,7 @@ class Poller:
             self._unseen = self._moved_unseen(listing)
         for trans_rec_id in (*histories, *self._next_looks()):
             self.adopt(trans_rec_id, result)
+            self._observer.alive()
         if is_full:
             self._acknowledge(listing)
             self._listed_all_at = now
@@ -118,6 +125,7 @@ class Poller:
     def _receive(self, sources: Sequence[Any], result: Round) -> Iterator[Outcome]:
         """Take in what is listed, a batch a commit."""
         for start in range(0, len(sources), _BATCH):
+            self._observer.alive()
             batch = sources[start : start + _BATCH]
             try:
                 yield from self._engine.receive_all(batch)
@@ -182,10 +190,14 @@ class Poller:
             if isinstance(error, ServiceNotFound) and is_the_services_word(error):
                 note_unknown(self._engine, trans_rec_id, error)
                 return
-            logger.warning("The history of transaction %s can't be fetched.", trans_rec_id)
+            fields = about(trans_rec_id=trans_rec_id, code=error.code)
+            logger.warning("The history of transaction %s can't be fetched.", trans_rec_id, extra=fields)
             _note(result, error)
             return
-        logger.info("Fetched the history of transaction %s: %d packets.", trans_rec_id, len(outcomes))
+        fields = about(trans_rec_id=trans_rec_id, count=len(outcomes))
+        logger.info(
+            "Fetched the history of transaction %s: %d packets.", trans_rec_id, len(outcomes), extra=fields
+        )
         for outcome in outcomes:
             if outcome.kind is not OutcomeKind.ALREADY_THERE:
                 result.received[outcome.kind] += 1
@@ -194,27 +206,43 @@ class Poller:
     def _acknowledge(self, listing: PacketList) -> None:
         acknowledged = self._engine.note_full_listing(listing)
         if acknowledged:
-            logger.info("Acknowledging %d informs that linger at the service.", acknowledged)
+            fields = about(count=acknowledged)
+            logger.info("Acknowledging %d informs that linger at the service.", acknowledged, extra=fields)
 
     def _tell(self, outcome: Outcome) -> None:
-        """Log what is loud, once, though every poll may list it again."""
+        """Tell the observer, and log what is loud: once, though every poll may list it again."""
+        self._observer.received(outcome)
         message = _LOUD.get(outcome.kind)
         note = f"{outcome.kind}:{outcome.quarantine_id or outcome.packet_rec_id}"
         if message is not None and note not in self._noted:
             self._noted.add(note)
-            logger.error(message, outcome.packet_rec_id or "without id", outcome.trans_rec_id or "unknown")
+            packet, transaction = outcome.packet_rec_id or "without id", outcome.trans_rec_id or "unknown"
+            logger.error(message, packet, transaction, extra=_about(outcome))
         elif outcome.kind is OutcomeKind.ACCEPTED:
             logger.info(
                 "Received %s as packet %s of transaction %s.",
                 outcome.packet_type,
                 outcome.packet_rec_id,
                 outcome.trans_rec_id,
+                extra=_about(outcome),
             )
+
+
+def _about(outcome: Outcome) -> dict[str, Any]:
+    """What a line of the log about a packet that came carries; what can't be used may name anything as its
+    type."""
+    return about(
+        trans_rec_id=outcome.trans_rec_id,
+        packet_rec_id=outcome.packet_rec_id,
+        packet_type=outcome.packet_type if outcome.packet_type in PACKET_TYPES else None,
+        code=outcome.code,
+        outcome=str(outcome.kind),
+    )
 
 
 def _note(result: Round, error: AMIEEngineError) -> None:
     result.errors.append(error)
-    logger.warning("%s: %s", error.code, told(error))
+    logger.warning("%s: %s", error.code, told(error), extra=about(code=error.code))
 
 
 def trans_rec_id_in(document: Any) -> str:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
+from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
 from amie_engine.engine.subscription import Subscription
-from amie_engine.errors import AMIEEngineError, InternalError, SettingsError
+from amie_engine.errors import AMIEEngineError, InternalError, ServiceAuthenticationError, SettingsError
 from amie_engine.site.client_states import ClientStates
 from amie_engine.site.handlers import Site
 from amie_engine.site.hands import LOOK_AGAIN, Hands, Task
+from amie_engine.site.observing import Observer, Observers
 from amie_engine.site.pace import Pace
 from amie_engine.site.poller import FULL_LISTING_EVERY, Poller
+from amie_engine.site.presence import Presence
 from amie_engine.site.reconciling import Reconciler, Reconciliation
 from amie_engine.site.round import Round
 from amie_engine.site.sender import Sender
@@ -53,6 +57,7 @@ class Runner:
             are called between the polls.
         client_state: What to note at the service on each packet that was taken in, as its ``client_state``,
             so that other tools of the site see it; None for nothing.
+        observers: Are told of what it does.
         jitter: Gives a number from 0 to 1 that spreads retries and polls; for tests.
 
     Raises:
@@ -72,6 +77,7 @@ class Runner:
         full_listing_every: timedelta = FULL_LISTING_EVERY,
         workers: int = 1,
         client_state: str | None = None,
+        observers: Iterable[Observer] = (),
         jitter: Callable[[], float] = random.random,
     ) -> None:
         if not engine.site == client.site_name == site.name:
@@ -88,11 +94,16 @@ class Runner:
         self._workers = workers
         self._jitter = jitter
         self._client_states = None if client_state is None else ClientStates(engine, client, client_state)
+        self._observer = observer = Observers((Presence(engine), *observers))
         self._poller = Poller(
-            engine, client, full_listing_every=full_listing_every, client_states=self._client_states
+            engine,
+            client,
+            full_listing_every=full_listing_every,
+            client_states=self._client_states,
+            observer=observer,
         )
-        self._worker = Worker(engine, site, jitter=jitter)
-        self._sender = Sender(engine, client, jitter=jitter)
+        self._worker = Worker(engine, site, jitter=jitter, observer=observer)
+        self._sender = Sender(engine, client, jitter=jitter, observer=observer)
         self._pace = Pace(interval, longest_interval)
         self._poll_at: datetime | None = None
         self._longest_pause = timedelta()
@@ -108,7 +119,10 @@ class Runner:
             LogError: The database can't be used.
         """
         result = Round()
-        self._poller.poll(result)
+        try:
+            self._poll(result)
+        finally:
+            self._observer.planned(None, key_is_refused=result.key_is_refused)
         _raise_first(result)
         return result.received
 
@@ -189,12 +203,13 @@ class Runner:
             stop: Once it is set, no further handler or subscriber is called; what was decided is still sent.
         """
         result = Round()
-        self._try(result, "polling", self._poller.poll)
+        self._try(result, "polling", self._poll)
         self._try(result, "working", lambda result: self._work(result, stop))
         self._try(result, "sending", self._send)
         self._note_client_states(result)
         self._try(result, "noting deadlines", self._note_deadlines)
         self._deliver_all(result, stop)
+        self._observer.planned(None, key_is_refused=result.key_is_refused)
         return result
 
     def tick(self, stop: threading.Event | None = None, *, works: bool = True) -> tuple[Round, float]:
@@ -212,7 +227,7 @@ class Runner:
         result = Round()
         polls = self._is_poll_due()
         if polls:
-            self._try(result, "polling", self._poller.poll)
+            self._try(result, "polling", self._poll)
         if works:
             self._try(result, "working", lambda result: self._work(result, stop))
         if not result.key_is_refused and (polls or not self._pace.is_refused):
@@ -223,6 +238,7 @@ class Runner:
             self._deliver_all(result, stop)
         if polls or result.has_news or result.key_is_refused:
             self._plan_next_poll(result)
+            self._observer.planned(self._poll_at, key_is_refused=result.key_is_refused)
         assert self._poll_at is not None  # noqa: S101 # the first tick polls
         seconds = (self._poll_at - self.engine.now()).total_seconds()
         return result, max(seconds, 0.0)
@@ -243,24 +259,48 @@ class Runner:
         stop = stop or threading.Event()
         in_threads = not self.engine.database.is_in_memory
         hands = Hands(self._tasks() if in_threads else (), stop)
-        with stopping_on_signals(stop), hands:
-            while not stop.is_set():
-                polls = self._is_poll_due()
-                result, seconds = self.tick(stop, works=not in_threads)
-                hands.add_what_was_done(result)
-                if result.has_news:
-                    hands.look_again()
-                if on_round is not None and (polls or result.moved or result.delivered or result.errors):
-                    on_round(result)
-                if not (result.moved and not result.errors):
-                    hands.wait(min(seconds, LOOK_AGAIN))
+        self._observer.started()
+        try:
+            with stopping_on_signals(stop), hands:
+                self._loop(stop, hands, on_round, works=not in_threads)
+            self._send_what_was_decided(hands, on_round)
+        finally:
+            self._observer.stopped()
+        logger.info("Stopped.")
+
+    def leave(self) -> None:
+        """Note in the log's database that this process polls no more, so that nobody waits for it. `run` does
+        so at its end."""
+        self._observer.stopped()
+
+    def _loop(
+        self,
+        stop: threading.Event,
+        hands: Hands,
+        on_round: Callable[[Round], object] | None,
+        *,
+        works: bool,
+    ) -> None:
+        while not stop.is_set():
+            self._observer.alive()
+            polls = self._is_poll_due()
+            result, seconds = self.tick(stop, works=works)
+            hands.add_what_was_done(result)
+            if result.has_news:
+                hands.look_again()
+            if on_round is not None and (polls or result.moved or result.delivered or result.errors):
+                on_round(result)
+            if not (result.moved and not result.errors):
+                hands.wait(min(seconds, LOOK_AGAIN))
+        self._observer.stopping()
+
+    def _send_what_was_decided(self, hands: Hands, on_round: Callable[[Round], object] | None) -> None:
         result = Round()
         hands.add_what_was_done(result)
         if not self._pace.is_refused:
             self._try(result, "sending", self._send)
         if on_round is not None and (result.moved or result.delivered or result.errors):
             on_round(result)
-        logger.info("Stopped.")
 
     def _is_poll_due(self) -> bool:
         """Also where the clock has gone back: else nothing would be polled until it gets there."""
@@ -275,10 +315,25 @@ class Runner:
             logger.error(
                 "The service refuses the site's key: nothing is polled or sent for %d seconds. Check it.",
                 pause,
+                extra=about(code=ServiceAuthenticationError.code, seconds=round(pause, 3)),
             )
         at_once = result.moved and not result.errors
         self._longest_pause = timedelta(seconds=pause)
         self._poll_at = self.engine.now() + timedelta(seconds=0 if at_once else pause)
+
+    def _poll(self, result: Round) -> None:
+        error: AMIEEngineError | None = None
+        began = time.perf_counter()
+        try:
+            self._poller.poll(result)
+        except AMIEEngineError as raised:
+            error = raised
+            raise
+        except Exception as raised:
+            error = InternalError.caused_by(raised, "polling")
+            raise
+        finally:
+            self._observer.polled(time.perf_counter() - began, error)
 
     def _tasks(self) -> list[Task]:
         """What is done in threads of their own."""
@@ -354,7 +409,7 @@ class Runner:
 
 def _note(result: Round, error: AMIEEngineError) -> None:
     result.errors.append(error)
-    logger.warning("%s: %s", error.code, told(error))
+    logger.warning("%s: %s", error.code, told(error), extra=about(code=error.code))
 
 
 def _raise_first(result: Round) -> None:

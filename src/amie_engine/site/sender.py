@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.engine.outbox import Outgoing
@@ -26,6 +27,7 @@ from amie_engine.errors import (
     ServiceValidationError,
 )
 from amie_engine.packet import Packet
+from amie_engine.site.observing import Observer, SendResult
 from amie_engine.site.refusals import is_the_services_word, note_unknown, unknown_at_service
 from amie_engine.site.telling import told
 
@@ -67,12 +69,19 @@ class Sender:
         engine: Whose outbox it sends.
         client: A client for the same site.
         jitter: Gives a number from 0 to 1 that spreads the looks; for tests.
+        observer: Is told of what it does.
     """
 
     def __init__(
-        self, engine: Engine, client: AMIEClient, *, jitter: Callable[[], float] = random.random
+        self,
+        engine: Engine,
+        client: AMIEClient,
+        *,
+        jitter: Callable[[], float] = random.random,
+        observer: Observer | None = None,
     ) -> None:
         self._engine = engine
+        self._observer = observer or Observer()
         self._client = client
         self._jitter = jitter
 
@@ -89,8 +98,12 @@ class Sender:
         sent = Sent()
         lost = 0
         for listed in self._due_now():
+            self._observer.alive()
             try:
-                sent.arrived += self._settle(listed)
+                if self._settle(listed):
+                    sent.arrived += 1
+                    logger.info("%s has arrived.", _shown(listed), extra=_about(listed, SendResult.ARRIVED))
+                    self._observer.sent(listed, SendResult.ARRIVED)
                 lost = 0
             except LogError:
                 raise
@@ -111,8 +124,13 @@ class Sender:
 
     def _note(self, sent: Sent, outgoing: Outgoing, error: AMIEEngineError) -> None:
         sent.errors.append(error)
+        self._observer.sent(outgoing, SendResult.UNKNOWN)
         logger.warning(
-            "Whether %s has arrived is not known (%s): %s", _shown(outgoing), error.code, told(error)
+            "Whether %s has arrived is not known (%s): %s",
+            _shown(outgoing),
+            error.code,
+            told(error),
+            extra=_about(outgoing, SendResult.UNKNOWN, error),
         )
 
     def _due_now(self) -> list[Outgoing]:
@@ -185,8 +203,10 @@ class Sender:
         return self._reject(outgoing, error)
 
     def _reject(self, outgoing: Outgoing, error: AMIEEngineError) -> bool:
-        logger.error("%s was refused (%s) and is not sent again.", _shown(outgoing), error.code)
+        fields = _about(outgoing, SendResult.REFUSED, error)
+        logger.error("%s was refused (%s) and is not sent again.", _shown(outgoing), error.code, extra=fields)
         self._engine.outbox.reject(outgoing, code=error.code, message=error.message)
+        self._observer.sent(outgoing, SendResult.REFUSED)
         return False
 
     def _look(self, outgoing: Outgoing) -> bool:
@@ -231,6 +251,16 @@ def _json(response: Any) -> Any:
         return response.json()
     except ValueError:
         return None
+
+
+def _about(outgoing: Outgoing, result: SendResult, error: AMIEEngineError | None = None) -> dict[str, Any]:
+    """What a line of the log about something that is sent carries."""
+    return about(
+        trans_rec_id=outgoing.trans_rec_id,
+        packet_type=outgoing.packet_type,
+        code=None if error is None else error.code,
+        outcome=str(result),
+    )
 
 
 def _shown(outgoing: Outgoing) -> str:

@@ -13,12 +13,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from amie_engine._logging import about
 from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
-from amie_engine.engine.work import Assignment, WorkRow
-from amie_engine.errors import EngineError, HandlerReturnedNothing, LeaseLost, LogError, SiteError
+from amie_engine.engine.work import NO_HANDLER, Assignment, WorkRow
+from amie_engine.errors import (
+    AMIEEngineError,
+    EngineError,
+    HandlerReturnedNothing,
+    LeaseLost,
+    LogError,
+    SiteError,
+)
 from amie_engine.packet.base import Packet
 from amie_engine.site.handlers import Handler, Site, handler_name
+from amie_engine.site.observing import Observer
 from amie_engine.site.work import Asking, Deferral, Work
 
 __all__ = ["Worked", "Worker"]
@@ -81,6 +90,7 @@ class Worker:
         site: Whose handlers it calls.
         jitter: Gives a number from 0 to 1 that spreads the retries; for tests.
         stopwatch: Gives seconds, to measure the handlers by; for tests.
+        observer: Is told of what it does.
     """
 
     def __init__(
@@ -90,9 +100,11 @@ class Worker:
         *,
         jitter: Callable[[], float] = random.random,
         stopwatch: Callable[[], float] = time.perf_counter,
+        observer: Observer | None = None,
     ) -> None:
         self._engine = engine
         self._site = site
+        self._observer = observer or Observer()
         self._jitter = jitter
         self._stopwatch = stopwatch
 
@@ -119,7 +131,7 @@ class Worker:
             LogError: The database can't be used.
         """
         handler = self._site.handler_for(row.packet_type)
-        reason = f"no handler for {row.packet_type} is registered"
+        reason = f"{NO_HANDLER}{row.packet_type} is registered"
         if handler is None and row.status == "waiting" and row.reason == reason:
             return Worked.DEFERRED
         lease = self._engine.work.take(row, lasts=self._site.lease)
@@ -127,18 +139,24 @@ class Worker:
             return Worked.NOT_YET
         try:
             if handler is None:
-                logger.warning("%s waits: %s.", _shown(row), reason)
-                return self._defer(row, lease, Deferral(None, reason), "worker")
-            if lease.taken_over_from is not None and self._is_parked_after(lease, row):
-                return Worked.PARKED
-            return self._work_under(lease, handler, row)
+                logger.warning("%s waits: %s.", _shown(row), reason, extra=_about(row))
+                end = self._defer(row, lease, Deferral(None, reason), "worker")
+            elif lease.taken_over_from is not None and self._is_parked_after(lease, row):
+                end = Worked.PARKED
+            else:
+                end = self._work_under(lease, handler, row)
         finally:
             with suppress(LogError):
                 self._engine.leases.give_back(lease)
+        self._observer.worked(row, end)
+        return end
 
     def _is_parked_after(self, lease: Lease, row: WorkRow) -> bool:
         """Put on record that whoever was at work before is gone; tell whether that was once too often."""
-        logger.warning("%s is taken over from %s, which did not end it.", _shown(row), lease.taken_over_from)
+        holder = lease.taken_over_from
+        logger.warning(
+            "%s is taken over from %s, which did not end it.", _shown(row), holder, extra=_about(row)
+        )
         return self._engine.work.record.abandoned(lease, is_last=self._site.retries.is_last)
 
     def _work_under(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked:
@@ -158,7 +176,7 @@ class Worker:
         except LogError:
             raise  # the database is in trouble, not the handler: the loop waits and tries again
         except LeaseLost as error:
-            logger.warning("%s: %s", _shown(row), error.message)
+            logger.warning("%s: %s", _shown(row), error.message, extra=_about(row, code=error.code))
             return Worked.NOT_YET
         except KeyboardInterrupt:
             raise  # somebody wants to end it all; the handler has done nothing wrong
@@ -183,15 +201,18 @@ class Worker:
             stopwatch=self._stopwatch,
         )
         began = self._stopwatch()
-        answer = handler(assignment.request, work)
-        milliseconds = round((self._stopwatch() - began) * 1000)
+        try:
+            answer = handler(assignment.request, work)
+        finally:
+            seconds = self._stopwatch() - began
+            self._observer.handled(row, seconds)
         if isinstance(answer, Deferral):
             return self._defer(row, assignment.lease, answer, f"handler {name}")
         if not isinstance(answer, Packet):
             raise HandlerReturnedNothing(
                 f"The handler {name} returned {type(answer).__name__} for packet {row.packet_rec_id}."
             )
-        done = {"handler": name, "milliseconds": milliseconds, "attempt": work.attempt}
+        done = {"handler": name, "milliseconds": round(seconds * 1000), "attempt": work.attempt}
         self._engine.work.record.replied(assignment.lease, answer, work=done, actor=f"handler {name}")
         return Worked.REPLIED
 
@@ -206,11 +227,27 @@ class Worker:
 
     def _failed(self, lease: Lease, row: WorkRow, attempt: int, error: BaseException, handler: str) -> Worked:
         if self._has_moved_on(lease):
-            logger.info("The handler %s worked on %s, which was answered meanwhile.", handler, _shown(row))
+            logger.info(
+                "The handler %s worked on %s, which was answered meanwhile.",
+                handler,
+                _shown(row),
+                extra=_about(row, handler=handler),
+            )
             return Worked.NOT_YET
         policy = self._site.retries
         told = (handler, type(error).__name__, _shown(row), attempt)
-        if policy.is_last(attempt) and policy.failure is not None and self._fail(lease, policy.failure, told):
+        fields = _about(
+            row,
+            handler=handler,
+            error=type(error).__name__,
+            attempt=attempt,
+            code=error.code if isinstance(error, AMIEEngineError) else None,
+        )
+        if (
+            policy.is_last(attempt)
+            and policy.failure is not None
+            and self._fail(lease, policy.failure, told, fields)
+        ):
             return Worked.REPLIED
         retry_at = None
         if policy.is_last(attempt):
@@ -218,6 +255,7 @@ class Worker:
                 "The handler %s raised %s for %s (attempt %d); a person has to look now.%s",
                 *told,
                 _explanation(error),
+                extra=fields,
             )
         else:
             retry_at = self._engine.now() + policy.pause_after(attempt, self._jitter())
@@ -226,6 +264,7 @@ class Worker:
                 *told,
                 f"{retry_at:%Y-%m-%d %H:%M:%S %Z}",
                 _explanation(error),
+                extra=fields,
             )
         details = "".join(traceback.format_exception(error))
         self._engine.work.record.failed(
@@ -238,12 +277,12 @@ class Worker:
         )
         return Worked.PARKED if retry_at is None else Worked.FAILED
 
-    def _fail(self, lease: Lease, message: str, told: tuple[Any, ...]) -> bool:
+    def _fail(self, lease: Lease, message: str, told: tuple[Any, ...], fields: dict[str, Any]) -> bool:
         """Fail the transaction, as the site's policy says; tell whether that could be decided."""
         assignment = self._engine.work.begin(lease)
         if assignment is None:
             return False
-        logger.error("The handler %s raised %s for %s (attempt %d); it is failed.", *told)
+        logger.error("The handler %s raised %s for %s (attempt %d); it is failed.", *told, extra=fields)
         done = {"handler": told[0], "attempt": told[3]}
         inform = assignment.request.reply_with_failure(message=message)
         self._engine.work.record.replied(lease, inform, work=done, actor="retry policy")
@@ -257,6 +296,13 @@ class Worker:
             raise
         except Exception:  # noqa: BLE001 # what can't even begin has not moved on: its failure is recorded
             return False
+
+
+def _about(row: WorkRow, **more: Any) -> dict[str, Any]:
+    """What a line of the log about an item of work carries."""
+    return about(
+        trans_rec_id=row.trans_rec_id, packet_rec_id=row.packet_rec_id, packet_type=row.packet_type, **more
+    )
 
 
 def _shown(row: WorkRow) -> str:

@@ -1,0 +1,222 @@
+"""What needs a person: nothing goes on with it until somebody does something, and this tells what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from amie_engine.engine.daemons import Daemon
+from amie_engine.engine.service import Service, ServiceState
+from amie_engine.engine.work import NO_HANDLER, WorkRow
+
+__all__ = [
+    "Need",
+    "NeedKind",
+    "OpenOne",
+    "RejectedEntry",
+    "moment",
+    "needs_of_quarantine",
+    "needs_of_service",
+    "needs_of_transactions",
+]
+
+UNPOLLED_TOO_LONG = timedelta(hours=1)
+"""How long a service that does not answer may be left alone, and one that nobody polls."""
+
+_STREAM_SHOWN = 8
+"""How much of a transaction's id in the log commands need, where it has none at the service."""
+
+
+class NeedKind(StrEnum):
+    """Why a person is needed."""
+
+    KEY_REFUSED = "key-refused"
+    SERVICE_FAILS = "service-fails"
+    NO_DAEMON = "no-daemon"
+    QUARANTINE = "quarantine"
+    REJECTED = "rejected"
+    PARKED = "parked"
+    ASKING = "asking"
+    NO_HANDLER = "no-handler"
+    OVERDUE = "overdue"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that needs a person.
+
+    Attributes:
+        kind: Why.
+        what: The same in some words; no personal data.
+        command: What to type, once whatever is the matter is put right.
+        look: What to type before, to see more; None where the command shows it itself.
+        transaction: Its name for commands; None where it concerns the site as a whole.
+        since: Since when.
+        deadline: Until when the packet is due that waits for it.
+    """
+
+    kind: NeedKind
+    what: str
+    command: str
+    look: str | None = None
+    transaction: str | None = None
+    since: datetime | None = None
+    deadline: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOne:
+    """What counts of an open transaction."""
+
+    stream: str
+    trans_rec_id: str | None
+    type: str | None
+    state: str
+    turn: str | None
+    deadline: datetime | None
+    held: int
+    is_odd: bool
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> OpenOne:
+        """That of a row of the projection."""
+        stream, trans_rec_id, type_, state, turn, deadline, held, anomalies = row
+        return cls(stream, trans_rec_id, type_, state, turn, moment(deadline), held, anomalies != "[]")
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether its deadline has passed."""
+        return self.deadline is not None and self.deadline < now
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedEntry:
+    """Something that the service has refused."""
+
+    stream: str
+    trans_rec_id: str | None
+    packet_type: str | None
+    """None for the call that sets a transaction failed."""
+    error_code: str
+    decided_at: datetime
+    deadline: datetime | None
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> RejectedEntry:
+        """That of a row of the projections."""
+        stream, trans_rec_id, packet_type, error_code, decided_at, deadline = row
+        decided = datetime.fromisoformat(decided_at)
+        return cls(stream, trans_rec_id, packet_type, error_code, decided, moment(deadline))
+
+
+def needs_of_service(
+    daemons: Sequence[Daemon], alive: Sequence[Daemon], service: Service, now: datetime
+) -> Iterator[Need]:
+    """Yield what stops the whole site.
+
+    Args:
+        daemons: All that have left a trace.
+        alive: Those that are at work.
+        service: How polling goes.
+        now: The time.
+    """
+    last = service.succeeded_at
+    too_long = last is None or now - last > UNPOLLED_TOO_LONG
+    if service.state is ServiceState.REFUSES_KEY:
+        what = "The service refuses the site's key: put it right, then try it"
+        yield Need(NeedKind.KEY_REFUSED, what, "amie-engine poll", since=last)
+    elif alive and too_long and service.state is ServiceState.FAILS:
+        what = f"The service can't be polled ({service.error_code}): try it by hand"
+        yield Need(NeedKind.SERVICE_FAILS, what, "amie-engine poll", since=last)
+    if alive or not daemons:
+        return
+    lost = [daemon for daemon in daemons if daemon.stopped_at is None]
+    if lost or too_long:
+        newest = max(lost or daemons, key=lambda daemon: daemon.seen_at)
+        ended = "did not stop in good order" if lost else "was stopped"
+        what = f"No daemon is at work; the one on {newest.host} {ended}"
+        yield Need(NeedKind.NO_DAEMON, what, "amie-engine run", since=newest.stopped_at or newest.seen_at)
+
+
+def needs_of_quarantine(count: int, oldest: datetime | None) -> Iterator[Need]:
+    """Yield what is in quarantine: as one thing, which its own list tells apart."""
+    if count:
+        what = (
+            "A packet came that can't be used" if count == 1 else f"{count} packets came that can't be used"
+        )
+        yield Need(NeedKind.QUARANTINE, what, "amie-engine quarantine", since=oldest)
+
+
+def needs_of_transactions(
+    rejected: Sequence[RejectedEntry], work: Sequence[WorkRow], overdue: Sequence[OpenOne], now: datetime
+) -> list[Need]:
+    """Return what needs a person in single transactions: each transaction once, and each type of packet once
+    that the site has no handler for; that with the nearest deadline first."""
+    found: dict[str, Need] = {}
+    for entry in rejected:
+        found.setdefault(entry.stream, _of_rejected(entry))
+    unhandled: dict[str, list[WorkRow]] = {}
+    for row in work:
+        if row.status == "waiting" and (row.reason or "").startswith(NO_HANDLER):
+            unhandled.setdefault(row.packet_type, []).append(row)
+        elif row.waits_for_a_person:
+            found.setdefault(row.stream, _of_work(row))
+    covered = {row.stream for rows in unhandled.values() for row in rows}
+    for one in overdue:
+        if one.stream not in covered:
+            found.setdefault(one.stream, _of_overdue(one))
+    # Those without a deadline come last.
+    never = datetime.max.replace(tzinfo=now.tzinfo)
+    needs = [*found.values(), *(_of_unhandled(rows) for rows in unhandled.values())]
+    return sorted(needs, key=lambda need: (need.deadline or never, need.since or never))
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return a time as a projection keeps it; None where there is none."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _of_rejected(entry: RejectedEntry) -> Need:
+    name = _name(entry.trans_rec_id, entry.stream)
+    if entry.packet_type is None:
+        what = f"The service refused to set it failed ({entry.error_code})"
+        command = f'amie-engine fail {name} --reason "..."'
+    else:
+        what = f"The service refused the {entry.packet_type} ({entry.error_code})"
+        command = f"amie-engine resend {name}"
+    look = f"amie-engine show {name} --documents"
+    return Need(NeedKind.REJECTED, what, command, look, name, entry.decided_at, entry.deadline)
+
+
+def _of_work(row: WorkRow) -> Need:
+    name = _name(row.trans_rec_id, row.stream)
+    if row.status == "asking":
+        what = f"The handler of {row.packet_type} asks: {row.reason}"
+        kind, command, look = NeedKind.ASKING, f"amie-engine answer {name}", None
+    else:
+        what = f"The handler of {row.packet_type} failed: {row.reason}"
+        kind, command = NeedKind.PARKED, f"amie-engine retry {name}"
+        look = f"amie-engine show {name} --documents"
+    return Need(kind, what, command, look, name, row.opened_at, row.deadline)
+
+
+def _of_unhandled(rows: Sequence[WorkRow]) -> Need:
+    """That of all packets of a type that the site has no handler for."""
+    wait = "1 waits" if len(rows) == 1 else f"{len(rows)} wait"
+    what = f"The site has no handler for {rows[0].packet_type} ({wait}): add one and restart"
+    deadline = min((row.deadline for row in rows if row.deadline is not None), default=None)
+    since = min(row.opened_at for row in rows)
+    return Need(NeedKind.NO_HANDLER, what, "amie-engine run", "amie-engine work", None, since, deadline)
+
+
+def _of_overdue(one: OpenOne) -> Need:
+    name = _name(one.trans_rec_id, one.stream)
+    what = f"The deadline of the {one.turn}'s packet has passed"
+    command, look = f"amie-engine confirm-deadline {name}", f"amie-engine show {name}"
+    return Need(NeedKind.OVERDUE, what, command, look, name, one.deadline, one.deadline)
+
+
+def _name(trans_rec_id: str | None, stream: str) -> str:
+    return trans_rec_id or stream[:_STREAM_SHOWN]

@@ -1,0 +1,167 @@
+"""All that matters to an operator now, in one look at the log.
+
+What has ended is never read: every count is one over what is open, for which there are partial indexes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from amie_engine.engine.daemons import Daemon
+from amie_engine.engine.needs import (
+    Need,
+    OpenOne,
+    RejectedEntry,
+    moment,
+    needs_of_quarantine,
+    needs_of_service,
+    needs_of_transactions,
+)
+from amie_engine.engine.service import Service, service_of
+from amie_engine.engine.unit import View
+from amie_engine.log.database import Statement
+
+if TYPE_CHECKING:
+    from amie_engine.engine.core import Engine
+
+__all__ = ["WORK_STATES", "OpenCount", "Status", "read_status"]
+
+WORK_STATES = ("ready", "running", "waiting", "asking", "blocked", "retrying", "parked")
+
+_OPEN = Statement(
+    "SELECT stream, trans_rec_id, type, state, turn, deadline, held, anomalies FROM amie_transactions"
+    " WHERE hub = :hub AND site = :site AND state NOT IN ('completed', 'failed')"
+    # What was held for a transaction that the site began has moved there.
+    " AND (type IS NOT NULL OR held > 0 OR state <> 'start' OR anomalies <> '[]')"
+    " ORDER BY opened_position"  # by which the database knows the index to use
+)
+_SENDING = Statement(
+    "SELECT status, count(*), min(decided_at) FROM amie_outbox WHERE hub = :hub AND site = :site"
+    " AND status IN ('pending', 'attempting') GROUP BY status"
+)
+# By way of the open transactions: what was rejected in one that has ended needs nobody any more.
+_REJECTED = Statement(
+    "SELECT o.stream, t.trans_rec_id, o.packet_type, o.error_code, o.decided_at, t.deadline"
+    " FROM amie_transactions t JOIN amie_outbox o ON o.stream = t.stream"
+    " WHERE t.hub = :hub AND t.site = :site AND t.state NOT IN ('completed', 'failed')"
+    " AND o.status = 'rejected' AND o.error_code NOT IN ('superseded', 'transaction-ended')"
+    " ORDER BY t.opened_position"
+)
+_QUARANTINE = Statement(
+    "SELECT count(*), min(quarantined_at) FROM amie_quarantine"
+    " WHERE hub = :hub AND site = :site AND status = 'quarantined'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCount:
+    """How many open transactions are in a state, with whose turn it is: ``hub``, ``site``, or None while only
+    packets have come that are held."""
+
+    turn: str | None
+    state: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All that matters to an operator.
+
+    Attributes:
+        database: Which log, without a password.
+        hub: Which hub.
+        site: Which site.
+        now: When this was so.
+        daemons: The processes that poll, or did until lately; `Daemon.is_alive` tells which are at work.
+        daemons_at_work: How many of them are at work.
+        service: How polling goes.
+        transactions: How many are open, by whose turn it is and by state.
+        work: How many items are in each of `WORK_STATES`.
+        pending: How much is in the outbox and was never sent.
+        attempting: How much was sent, so that whether it has arrived is not known yet.
+        outbox_since: When the oldest of both was decided.
+        rejected: How much the service has refused, in transactions that are open.
+        overdue: Of how many open transactions the deadline has passed.
+        near: Of how many it passes soon.
+        next_deadline: The next one that has not passed.
+        quarantined: How much is in quarantine.
+        held: How many packets wait for one that comes before them.
+        with_anomalies: In how many open transactions something is odd.
+        needs: What needs a person; nothing goes on with it until somebody does something.
+    """
+
+    database: str
+    hub: str
+    site: str
+    now: datetime
+    daemons: tuple[Daemon, ...]
+    daemons_at_work: int
+    service: Service
+    transactions: tuple[OpenCount, ...]
+    work: dict[str, int]
+    pending: int
+    attempting: int
+    outbox_since: datetime | None
+    rejected: int
+    overdue: int
+    near: int
+    next_deadline: datetime | None
+    quarantined: int
+    held: int
+    with_anomalies: int
+    needs: tuple[Need, ...]
+
+    @property
+    def open(self) -> int:
+        """How many transactions are open."""
+        return sum(each.count for each in self.transactions)
+
+
+def read_status(engine: Engine, view: View) -> Status:
+    """Return how things stand in one state of the log."""
+    key, now = {"hub": engine.hub, "site": engine.site}, engine.now()
+    cursor = view.cursor
+    there = [OpenOne.of(row) for row in cursor.all(_OPEN, key)]
+    rows = engine.work.open_in(view)
+    sending = {row[0]: row[1:] for row in cursor.all(_SENDING, key)}
+    rejected = [RejectedEntry.of(row) for row in cursor.all(_REJECTED, key)]
+    quarantined, oldest = cursor.one(_QUARANTINE, key)
+    daemons = tuple(engine.daemons.all(cursor))
+    alive = [daemon for daemon in daemons if daemon.is_alive(now)]
+    service = service_of(daemons, alive)
+    work = Counter(row.status for row in rows)
+    ahead = [one.deadline for one in there if one.deadline is not None and one.deadline >= now]
+    overdue = [one for one in there if one.is_overdue(now)]
+    counts = Counter((one.turn, one.state) for one in there)
+    return Status(
+        database=engine.database.url,
+        hub=engine.hub,
+        site=engine.site,
+        now=now,
+        daemons=daemons,
+        daemons_at_work=len(alive),
+        service=service,
+        transactions=tuple(
+            OpenCount(turn, state, counts[turn, state])
+            for turn, state in sorted(counts, key=lambda each: (each[0] or "", each[1]), reverse=True)
+        ),
+        work={state: work[state] for state in WORK_STATES},
+        pending=sending.get("pending", (0,))[0],
+        attempting=sending.get("attempting", (0,))[0],
+        outbox_since=moment(min((row[1] for row in sending.values()), default=None)),
+        rejected=len(rejected),
+        overdue=len(overdue),
+        near=sum(deadline <= now + engine.deadline_warning for deadline in ahead),
+        next_deadline=min(ahead, default=None),
+        quarantined=quarantined,
+        held=sum(one.held for one in there),
+        with_anomalies=sum(one.is_odd for one in there),
+        needs=(
+            *needs_of_service(daemons, alive, service, now),
+            *needs_of_quarantine(quarantined, moment(oldest)),
+            *needs_of_transactions(rejected, rows, overdue, now),
+        ),
+    )
