@@ -20,7 +20,7 @@ _NUMBERS = (
 )
 _VALUES = {
     "amie_transactions": "'s' || n, '{hub}', '{site}', '' || (900000 + n), '' || n,"
-    " 'request_project_create', 'hub', 'completed', 9, NULL, '', '2026-01-01T00:00:00Z',"
+    " 'request_project_create', 'hub', 'completed', 9, NULL, '', '2026-01-01T00:00:00Z', NULL,"
     " '2026-01-01T00:00:00Z', n, '2026-01-01T00:00:00Z', NULL, NULL, NULL, NULL, 0, '[\"packet-conflict\"]',"
     " '1', '{{}}'",
     "amie_outbox": "'s' || n, '1', '{hub}', '{site}', 'packet', 'notify_project_create',"

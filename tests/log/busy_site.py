@@ -164,6 +164,7 @@ def _trouble(engine: Engine, clock: Clock) -> None:
     send(engine, answered=False)
     engine.receive(sample("spec/data_project_create", transaction=50_013, packet=80_013))
     engine.receive(project_request(11))
+    engine.note_unknown(50_011)
     engine.fail(50_011, "the grant is unknown")
     send(engine)
     engine.receive(project_request(12))

@@ -120,7 +120,8 @@ def _differing(compared: ProjectionCheck) -> Iterator[Problem]:
         first.setdefault(difference.table, difference)
     for table, count in compared.differing.items():
         rows = "1 row differs" if count == 1 else f"{count:,} rows differ"
-        position = first[table].position
+        # A damaged file may count rows that it does not show.
+        position = first[table].position if table in first else None
         of_event = "" if position is None else f", first that of event {position}"
         told = f"{table}: {rows} from what the events say{of_event}."
         yield problem(position, "projection-differs", told)

@@ -188,6 +188,7 @@ def _refused_reply(engine: Engine, clock: Clock) -> None:
 
 def _failures(engine: Engine, clock: Clock) -> None:
     engine.receive(project_request(4))
+    engine.note_unknown(1004)
     engine.fail(1004, "the grant is unknown")
     send(engine)
     engine.receive(project_request(5))
