@@ -143,7 +143,7 @@ def test_a_crash_between_the_note_and_the_post_sends_it_after_looking(
     [outgoing] = flaky_world.engine.outbox.open()
     flaky_world.engine.outbox.attempt(outgoing)  # and here the process ends
     flaky_world.restart()
-    clock.forward(seconds=30)
+    clock.forward(minutes=2)
     runner = flaky_world.runner()
     assert _sent(runner) == 1
     assert [method for method, path in service.calls[-2:]] == ["GET", "POST"]
@@ -328,6 +328,27 @@ def test_a_proxys_page_refuses_nothing_for_good(
     flaky_world.assert_all_completed()
 
 
+def test_what_another_process_has_on_its_way_is_not_sent_a_second_time(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    """Nobody would find it at the service yet, and a start that is sent twice is two transactions."""
+    flaky_world.engine.start(
+        NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"])
+    )
+    [outgoing] = flaky_world.engine.outbox.open()
+    packet = flaky_world.engine.outbox.attempt(outgoing)  # by the other, whose call takes a while
+    assert packet is not None
+    for _ in range(7):
+        clock.forward(seconds=15)
+        assert _sent(flaky_world.runner()) == 0
+        assert service.calls == []
+    flaky_world.client.send_packet(packet)  # now it arrives; and there that process ends
+    clock.forward(seconds=15)
+    flaky_world.run_to_the_end()
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.sandbox.transactions()) == 1
+
+
 def test_a_conflict_because_the_first_attempt_had_arrived_is_no_refusal(
     flaky_world: World, service: FlakyService, clock: Clock
 ) -> None:
@@ -340,7 +361,7 @@ def test_a_conflict_because_the_first_attempt_had_arrived_is_no_refusal(
     assert packet is not None
     empty: Fault = _of_the_transaction(flaky_world)
     flaky_world.client.send_packet(packet)
-    clock.forward(minutes=1)
+    clock.forward(minutes=2)
     service.fail("GET", empty)  # a look that is behind: the packet is not there yet
 
     assert _sent(runner) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,9 @@ logger = logging.getLogger("amie_engine.site")
 
 _FIRST_LOOK = timedelta(seconds=30)
 _LAST_LOOK = timedelta(minutes=30)
+_LONGEST_CALL = timedelta(minutes=2)
+"""For how long a call of another process, or of one that was killed, may be on its way. Who looks earlier
+does not find it, and sends a second one."""
 _LOOKS_A_ROUND = 20
 """How many entries whose outcome is unknown are looked for before the service is polled again."""
 
@@ -84,6 +87,8 @@ class Sender:
         self._observer = observer or Observer()
         self._client = client
         self._jitter = jitter
+        self._ended: set[tuple[str, str, int]] = set()
+        """The attempts whose calls have ended here, and may not have come to an end in the log."""
 
     def send_once(self) -> Sent:
         """Send all that is to be sent now. Trouble with one entry does not stop the others, unless it is one
@@ -135,6 +140,7 @@ class Sender:
 
     def _due_now(self) -> list[Outgoing]:
         waiting = self._engine.outbox.open()
+        self._ended &= {_attempt(outgoing) for outgoing in waiting}
         pending = [outgoing for outgoing in waiting if outgoing.status == "pending"]
         attempting = [outgoing for outgoing in waiting if outgoing.status == "attempting"]
         return pending + [outgoing for outgoing in attempting if self._due_again(outgoing)][:_LOOKS_A_ROUND]
@@ -164,7 +170,10 @@ class Sender:
         if outgoing.attempted_at is None:
             return True
         pause = min(_FIRST_LOOK * 2 ** min(outgoing.attempts - 1, 20), _LAST_LOOK)
-        return bool(self._engine.now() >= outgoing.attempted_at + pause * (0.5 + self._jitter() / 2))
+        pause *= 0.5 + self._jitter() / 2
+        if _attempt(outgoing) not in self._ended:
+            pause = max(pause, _LONGEST_CALL)
+        return bool(self._engine.now() >= outgoing.attempted_at + pause)
 
     def _send(self, outgoing: Outgoing) -> bool:
         try:
@@ -174,10 +183,13 @@ class Sender:
         answer: Any = None
         code: str | None = None
         try:
-            if packet is None:
-                self._client.set_transaction_failed(outgoing.trans_rec_id or "")
-            else:
-                answer = _json(self._client.send_packet(packet, skip_validation=True))
+            try:
+                if packet is None:
+                    self._client.set_transaction_failed(outgoing.trans_rec_id or "")
+                else:
+                    answer = _json(self._client.send_packet(packet, skip_validation=True))
+            finally:
+                self._ended.add(_attempt(replace(outgoing, attempts=outgoing.attempts + 1)))
         except AMIERequestError as error:
             if not is_the_services_word(error):
                 raise
@@ -244,6 +256,11 @@ def starts_at_the_service(
     for packet in listing:
         if packet.packet_type in packet_types and packet.sender_name in (client.site_name, None):
             yield packet
+
+
+def _attempt(outgoing: Outgoing) -> tuple[str, str, int]:
+    """What tells an attempt from all others."""
+    return outgoing.stream, outgoing.answers, outgoing.attempts
 
 
 def _json(response: Any) -> Any:
