@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from amie_engine import Engine, Site
+from amie_engine import Engine, RecordedEvent, Site
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.needs import NeedKind
 from amie_engine.engine.processes import this_process
@@ -125,6 +125,39 @@ def test_what_is_quarantined_needs_a_person_until_it_is_released(engine: Engine,
     [need] = status.needs
     assert (need.kind, need.command) == (NeedKind.QUARANTINE, "amie-engine quarantine")
     assert need.since == clock() - timedelta(minutes=1)
+
+
+def test_a_subscriber_that_goes_on_failing_needs_a_person(engine: Engine, clock: Clock) -> None:
+    def mail(event: RecordedEvent) -> None:
+        raise TimeoutError
+
+    engine.subscriptions.deliver("mail the PI", mail)
+    asked(engine, clock, 1)
+    for failures in range(1, 5):
+        engine.subscriptions.deliver("mail the PI", mail)
+        assert engine.status().subscribers[0].failures == failures
+        assert engine.status().needs == ()
+        clock.forward(hours=1)
+    engine.subscriptions.deliver("mail the PI", mail)
+    [need] = engine.status().needs
+    assert (need.kind, need.transaction) == (NeedKind.SUBSCRIBER, None)
+    assert "'mail the PI' failed 5 times (TimeoutError): 1 wait" in need.what
+    assert need.command == "amie-engine subscribers 'mail the PI' --retry"
+    engine.subscriptions.skip("mail the PI", actor="operator")
+    assert engine.status().needs == ()
+
+
+def test_what_the_service_has_forgotten_needs_a_person_until_it_is_failed(
+    engine: Engine, clock: Clock
+) -> None:
+    name = asked(engine, clock, 1)
+    engine.note_unknown(name)
+    assert needed(engine.status()) == [
+        ("unknown-at-service", name, f'amie-engine fail {name} --reason "..."')
+    ]
+    engine.fail(name, "it is gone")
+    send(engine)
+    assert engine.status().needs == ()
 
 
 def test_work_that_waits_for_a_person_says_what_to_type(engine: Engine, clock: Clock) -> None:

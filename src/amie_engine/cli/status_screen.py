@@ -12,6 +12,7 @@ from rich.text import Text
 
 from amie_engine.cli.output import one_line
 from amie_engine.cli.tables import age
+from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.needs import Need, NeedKind
 from amie_engine.engine.service import Service, ServiceState
@@ -72,6 +73,8 @@ def _rows(status: Status, warning: timedelta) -> Iterator[tuple[str, list[Text]]
     yield "deadlines", [_deadlines(status, warning)]
     style = _BAD if status.quarantined else ""
     yield "quarantine", [Text(str(status.quarantined) if status.quarantined else "empty", style=style)]
+    if status.subscribers:
+        yield "subscribers", list(_subscribers(status.subscribers))
     odd = []
     if status.with_anomalies:
         odd.append(Text(f"in {_many(status.with_anomalies, 'transaction')}", style=_WARN))
@@ -143,6 +146,15 @@ def _deadlines(status: Status, warning: timedelta) -> Text:
     if status.next_deadline is not None:
         parts.append(Text(f"the next one {age(status.next_deadline, status.now)}"))
     return _joined(parts) if parts else Text("none ahead")
+
+
+def _subscribers(rows: Sequence[SubscriberRow]) -> Iterator[Text]:
+    failing = [row for row in rows if row.failures]
+    behind = max(row.behind for row in rows)
+    far = f"the farthest behind by {_many(behind, 'event')}" if behind else "none behind"
+    yield Text(f"{len(rows)}, {far}")
+    for row in failing:
+        yield Text(f"{one_line(row.name)} fails ({row.error})", style=_BAD)
 
 
 def _print_needs(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.service import Service, ServiceState
+from amie_engine.engine.state import UNKNOWN_AT_SERVICE
 from amie_engine.engine.work import NO_HANDLER, WorkRow
 
 __all__ = [
@@ -20,11 +24,15 @@ __all__ = [
     "moment",
     "needs_of_quarantine",
     "needs_of_service",
+    "needs_of_subscribers",
     "needs_of_transactions",
 ]
 
 UNPOLLED_TOO_LONG = timedelta(hours=1)
 """How long a service that does not answer may be left alone, and one that nobody polls."""
+
+_FAILURES_TOO_MANY = 5
+"""After how many failures in a row a subscriber needs a person: some minutes, since its pauses grow."""
 
 _STREAM_SHOWN = 8
 """How much of a transaction's id in the log commands need, where it has none at the service."""
@@ -42,6 +50,8 @@ class NeedKind(StrEnum):
     ASKING = "asking"
     NO_HANDLER = "no-handler"
     OVERDUE = "overdue"
+    UNKNOWN = "unknown-at-service"
+    SUBSCRIBER = "subscriber"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +88,14 @@ class OpenOne:
     turn: str | None
     deadline: datetime | None
     held: int
-    is_odd: bool
+    anomalies: tuple[str, ...]
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> OpenOne:
         """That of a row of the projection."""
         stream, trans_rec_id, type_, state, turn, deadline, held, anomalies = row
-        return cls(stream, trans_rec_id, type_, state, turn, moment(deadline), held, anomalies != "[]")
+        odd = tuple(json.loads(anomalies))
+        return cls(stream, trans_rec_id, type_, state, turn, moment(deadline), held, odd)
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether its deadline has passed."""
@@ -149,12 +160,21 @@ def needs_of_quarantine(count: int, oldest: datetime | None) -> Iterator[Need]:
         yield Need(NeedKind.QUARANTINE, what, "amie-engine quarantine", since=oldest)
 
 
+def needs_of_subscribers(subscribers: Sequence[SubscriberRow]) -> Iterator[Need]:
+    """Yield each subscriber that fails again and again: it is given no further event meanwhile."""
+    for row in subscribers:
+        if row.failures >= _FAILURES_TOO_MANY:
+            what = f"The subscriber {row.name!r} failed {row.failures} times ({row.error}): {row.behind} wait"
+            command = f"amie-engine subscribers {shlex.quote(row.name)} --retry"
+            yield Need(NeedKind.SUBSCRIBER, what, command, "amie-engine subscribers", since=row.updated_at)
+
+
 def needs_of_transactions(
-    rejected: Sequence[RejectedEntry], work: Sequence[WorkRow], overdue: Sequence[OpenOne], now: datetime
+    there: Sequence[OpenOne], rejected: Sequence[RejectedEntry], work: Sequence[WorkRow], now: datetime
 ) -> list[Need]:
     """Return what needs a person in single transactions: each transaction once, and each type of packet once
     that the site has no handler for; that with the nearest deadline first."""
-    found: dict[str, Need] = {}
+    found = {one.stream: _of_unknown(one) for one in there if UNKNOWN_AT_SERVICE in one.anomalies}
     for entry in rejected:
         found.setdefault(entry.stream, _of_rejected(entry))
     unhandled: dict[str, list[WorkRow]] = {}
@@ -164,8 +184,8 @@ def needs_of_transactions(
         elif row.waits_for_a_person:
             found.setdefault(row.stream, _of_work(row))
     covered = {row.stream for rows in unhandled.values() for row in rows}
-    for one in overdue:
-        if one.stream not in covered:
+    for one in there:
+        if one.is_overdue(now) and one.stream not in covered:
             found.setdefault(one.stream, _of_overdue(one))
     # Those without a deadline come last.
     never = datetime.max.replace(tzinfo=now.tzinfo)
@@ -183,11 +203,18 @@ def _of_rejected(entry: RejectedEntry) -> Need:
     if entry.packet_type is None:
         what = f"The service refused to set it failed ({entry.error_code})"
         command = f'amie-engine fail {name} --reason "..."'
+        look = f"amie-engine show {name} --documents"
     else:
         what = f"The service refused the {entry.packet_type} ({entry.error_code})"
-        command = f"amie-engine resend {name}"
-    look = f"amie-engine show {name} --documents"
+        command, look = f"amie-engine resend {name}", None
     return Need(NeedKind.REJECTED, what, command, look, name, entry.decided_at, entry.deadline)
+
+
+def _of_unknown(one: OpenOne) -> Need:
+    name = _name(one.trans_rec_id, one.stream)
+    what = f"The service does not know this {one.type} any more"
+    command, look = f'amie-engine fail {name} --reason "..."', "amie-engine reconcile"
+    return Need(NeedKind.UNKNOWN, what, command, look, name, None, one.deadline)
 
 
 def _of_work(row: WorkRow) -> Need:

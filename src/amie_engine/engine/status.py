@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.needs import (
     Need,
@@ -18,6 +19,7 @@ from amie_engine.engine.needs import (
     moment,
     needs_of_quarantine,
     needs_of_service,
+    needs_of_subscribers,
     needs_of_transactions,
 )
 from amie_engine.engine.service import Service, service_of
@@ -90,6 +92,7 @@ class Status:
         quarantined: How much is in quarantine.
         held: How many packets wait for one that comes before them.
         with_anomalies: In how many open transactions something is odd.
+        subscribers: The site's subscribers, and how far each has followed the log.
         needs: What needs a person; nothing goes on with it until somebody does something.
     """
 
@@ -112,6 +115,7 @@ class Status:
     quarantined: int
     held: int
     with_anomalies: int
+    subscribers: tuple[SubscriberRow, ...]
     needs: tuple[Need, ...]
 
     @property
@@ -134,7 +138,7 @@ def read_status(engine: Engine, view: View) -> Status:
     service = service_of(daemons, alive)
     work = Counter(row.status for row in rows)
     ahead = [one.deadline for one in there if one.deadline is not None and one.deadline >= now]
-    overdue = [one for one in there if one.is_overdue(now)]
+    subscribers = tuple(engine.subscriptions.in_view(view))
     counts = Counter((one.turn, one.state) for one in there)
     return Status(
         database=engine.database.url,
@@ -153,15 +157,17 @@ def read_status(engine: Engine, view: View) -> Status:
         attempting=sending.get("attempting", (0,))[0],
         outbox_since=moment(min((row[1] for row in sending.values()), default=None)),
         rejected=len(rejected),
-        overdue=len(overdue),
+        overdue=sum(one.is_overdue(now) for one in there),
         near=sum(deadline <= now + engine.deadline_warning for deadline in ahead),
         next_deadline=min(ahead, default=None),
         quarantined=quarantined,
         held=sum(one.held for one in there),
-        with_anomalies=sum(one.is_odd for one in there),
+        with_anomalies=sum(bool(one.anomalies) for one in there),
+        subscribers=subscribers,
         needs=(
             *needs_of_service(daemons, alive, service, now),
             *needs_of_quarantine(quarantined, moment(oldest)),
-            *needs_of_transactions(rejected, rows, overdue, now),
+            *needs_of_subscribers(subscribers),
+            *needs_of_transactions(there, rejected, rows, now),
         ),
     )

@@ -17,6 +17,7 @@ from amie_engine.engine.leases import LEASE_TIME, no_longer_at_work
 from amie_engine.engine.recorded import recorded
 from amie_engine.engine.retrying import Retries
 from amie_engine.engine.subscription import Subscriber, Subscription
+from amie_engine.engine.unit import View
 from amie_engine.errors import LeaseLost, LogDamaged, LogError
 from amie_engine.log.events import Event
 from amie_engine.log.whole import read_events
@@ -142,7 +143,11 @@ class Subscriptions:
     def all(self) -> list[SubscriberRow]:
         """Return how far every subscriber has come, and what keeps it; by name."""
         with self._engine.view() as view:
-            return self._checkpoints.all(view.cursor)
+            return self.in_view(view)
+
+    def in_view(self, view: View) -> list[SubscriberRow]:
+        """Return the same in one state of the log."""
+        return self._checkpoints.all(view.cursor)
 
     def skip(self, name: str, *, actor: str) -> int:
         """Have a subscriber skip the event that keeps it, which is then never delivered to it.

@@ -196,6 +196,12 @@ def _gauges(status: Status) -> Iterator[Metric]:
         needs[need.kind] += 1
     yield _by("needs_person", "What needs a person, by why.", ("kind",), _keyed(needs))
     yield _one("daemons_at_work", "Daemons at work on this log.", status.daemons_at_work)
+    yield _by(
+        "subscriber_events_behind",
+        "How many events of the log each subscriber has not been given.",
+        ("subscriber",),
+        {(row.name,): row.behind for row in status.subscribers},
+    )
     succeeded_at = status.service.succeeded_at
     if succeeded_at is not None:
         yield _one(
