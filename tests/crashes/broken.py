@@ -10,7 +10,9 @@ from typing import Any
 
 from amie_engine.engine import Engine
 from amie_engine.engine.outbox import Outbox, Outgoing
+from amie_engine.engine.subscriptions import _Delivering
 from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.events import Event
 from amie_engine.log.store import EventLog, LogWriter
 from amie_engine.packet import Packet
 from amie_engine.site import Site
@@ -65,6 +67,18 @@ def sending_without_a_word(folder: Path) -> Site:
 
     Outbox.attempt = attempt  # type: ignore[method-assign]
     return courses.steps(folder)
+
+
+def forgetting_subscribers(folder: Path) -> Site:
+    """That a subscriber was given an event is kept before it is."""
+    call = _Delivering._call
+
+    def save_and_call(self: _Delivering, event: Event) -> str | None:
+        self._save(event.position)
+        return call(self, event)
+
+    _Delivering._call = save_and_call  # type: ignore[method-assign]
+    return courses.followed(folder)
 
 
 def never_the_same(folder: Path) -> Site:

@@ -37,9 +37,15 @@ def test_nothing_is_lost_and_nothing_done_twice(name: str) -> None:
     [
         ("the site fails it", broken.two_commits, "requested in the log"),
         ("the site fails it", broken.forgetting_steps, "was done 2 times"),
+        ("somebody follows", broken.forgetting_subscribers, "The subscriber 'all' was given event"),
         ("the site begins", broken.sending_without_a_word, "as none does without a crash"),
     ],
-    ids=["event and outbox in two commits", "steps are not kept", "attempts are not kept"],
+    ids=[
+        "event and outbox in two commits",
+        "steps are not kept",
+        "subscribers are forgotten",
+        "attempts are not kept",
+    ],
 )
 def test_an_engine_that_is_broken_is_caught(name: str, site: Callable[[Path], Site], told: str) -> None:
     report = tried(replace(BY_NAME[name], site=site))

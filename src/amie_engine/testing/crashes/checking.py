@@ -19,6 +19,8 @@ __all__ = ["Ending", "differences", "ending_of", "problems_in"]
 
 _HASH = Statement("SELECT hash FROM amie_events WHERE position = :position")
 
+_TYPES = Statement("SELECT position, type FROM amie_events ORDER BY position")
+
 _ENDS = ("completed", "failed")
 
 
@@ -57,6 +59,7 @@ def problems_in(service: Sandbox, url: str, folder: Path) -> Iterator[str]:
     database = Database(url)
     try:
         yield from _lost(database, notes)
+        yield from _left_out(database, notes)
         yield from _damaged(database)
     finally:
         database.close()
@@ -76,6 +79,28 @@ def _lost(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
                 yield f"Event {note['position']} was committed, and is gone."
             elif row[0] != note["hash"]:
                 yield f"Event {note['position']} was committed, and another stands in its place."
+
+
+def _left_out(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
+    """What a subscriber was not given, or not in its turn. After a crash one may come again."""
+    with database.read() as cursor:
+        there = cursor.all(_TYPES)
+    farthest: dict[str, int] = {}
+    wants: dict[str, list[int]] = {}
+    for note in notes:
+        if note["what"] != "delivered":
+            continue
+        name, position = note["name"], note["position"]
+        wanted = [at for at, type_ in there if note["types"] is None or type_ in note["types"]]
+        last = farthest.get(name, position - 1)
+        wants.setdefault(name, [at for at in wanted if at >= position])
+        if position > last and any(last < at < position for at in wants[name]):
+            yield f"The subscriber {name!r} was given event {position} right after {last}."
+        farthest[name] = max(last, position)
+    for name, positions in wants.items():
+        missing = sum(at > farthest[name] for at in positions)
+        if missing:
+            yield f"The subscriber {name!r} was not given the last {missing} events."
 
 
 def _damaged(database: Database) -> Iterator[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine
+from amie_engine.engine.subscriptions import Subscriptions
 from amie_engine.site import Runner, Site
 from amie_engine.testing.crashes.journal import Journal
 from amie_engine.testing.crashes.points import Points
@@ -73,6 +75,8 @@ def work_until_done(
             site.name, place.api_key, place.service, sleep=clock.forward, random=lambda: 0.5
         ) as client,
     ):
+        # By how long calls take, checkpoints would be saved at other moments each time: now it is after each.
+        engine.subscriptions = Subscriptions(engine, stopwatch=count().__next__)
         runner = Runner(engine, client, site, jitter=lambda: 0.5)
         _settle(runner, clock, lambda: None if act is None else act(engine, place.folder))
 

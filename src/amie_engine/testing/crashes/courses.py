@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy
 
 from amie_engine._resources import folder as resource_folder
-from amie_engine.engine import Engine
+from amie_engine.engine import Engine, RecordedEvent
 from amie_engine.errors import SandboxRefusal
 from amie_engine.packet import NotifyUserModify, Packet
 from amie_engine.sandbox import HOSTILE, OFFICIAL_SCENARIOS, Fault, Faults, Sandbox
@@ -26,7 +26,7 @@ from amie_engine.testing.crashes.child import CLOCK
 from amie_engine.testing.crashes.course import Course
 from amie_engine.testing.crashes.shared_clock import SharedClock
 
-__all__ = ["COURSES", "SITE", "declining", "steps", "told"]
+__all__ = ["COURSES", "SITE", "declining", "followed", "steps", "told"]
 
 SITE = "CAMPUS"
 _RESOURCE = "cluster.example.edu"
@@ -173,6 +173,25 @@ def _in_half_an_hour(clock: SharedClock) -> str:
     return (clock() + timedelta(minutes=30)).isoformat()
 
 
+def followed(folder: Path) -> Site:
+    """A program of the site's follows the log from its beginning, and another one what is sent."""
+    site, back_end = declining(folder), _BackEnd(folder)
+
+    @site.on_event("all", since="beginning")
+    def write_down(event: RecordedEvent) -> None:
+        back_end.do(event.type, key=f"event {event.position}")
+
+    @site.on_event("sent", types="packet_confirmed", since="beginning")
+    def count(event: RecordedEvent) -> None:
+        back_end.do("sent", key=f"sent {event.trans_rec_id} {event.packet_rec_id}")
+
+    return site
+
+
+def _has_sent(folder: Path) -> list[str]:
+    return [done for done in _has_done(folder) if done == "sent"]
+
+
 def answering(engine: Engine, folder: Path) -> None:
     """An operator answers what is asked."""
     for row in engine.work.open():
@@ -276,6 +295,7 @@ COURSES = (
         effects=_has_done,
         faults=partial(Faults, HOSTILE, seed=3),
     ),
+    Course("somebody follows", _asks("request_project_create"), followed, effects=_has_sent),
     Course("the first start", _asks("request_project_create"), steps, effects=_has_done, from_nothing=True),
 )
 """What is tried by ``python -m amie_engine.testing.crashes``."""

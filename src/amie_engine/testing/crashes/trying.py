@@ -95,11 +95,12 @@ def try_every_point(
     """Play a course again and again, with a crash at another point each time; return what came of each.
 
     A point is before and after each statement, commit and rollback of a database, each HTTP call, each call
-    of a handler and each step in it. At the point, the process is killed with SIGKILL. Another one is started
-    on what it has left, and works until nothing is left to do. Then this must hold:
+    of a subscriber or a handler, and each step in one. At the point, the process is killed with SIGKILL.
+    Another one is started on what it has left, and works until nothing is left to do. Then this must hold:
 
     - what was committed is in the log, and nothing else stands in its place;
     - each step was done once; once more only if the process died while it was done;
+    - each subscriber was given every event in order, and at least once;
     - the service has each packet of the site's once, and all ended as it does without a crash;
     - both sides agree on every transaction, and nothing waits to be sent;
     - the log is whole, and its projections are what the events say;

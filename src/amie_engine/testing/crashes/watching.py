@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import sqlalchemy
 
+from amie_engine.engine import RecordedEvent
+from amie_engine.engine.subscription import Subscriber, Subscription
 from amie_engine.site import Handler, Site, Work
 from amie_engine.site.work import Memory
 from amie_engine.testing.crashes.points import Points
@@ -155,7 +158,7 @@ def watch_http(points: Points) -> None:
 
 
 class WatchedSite(Site):
-    """A site with points around each call of a handler, and around each step in it.
+    """A site with points around each call of a handler or a subscriber, and around each step of a handler.
 
     Args:
         site: The site.
@@ -171,6 +174,24 @@ class WatchedSite(Site):
         """Return the handler for a type of packet, watched."""
         handler = self._watched.handler_for(packet_type)
         return None if handler is None else self._watch(handler)
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """The subscribers, watched."""
+        return tuple(replace(each, function=self._deliver(each)) for each in self._watched.subscriptions)
+
+    def _deliver(self, subscription: Subscription) -> Subscriber:
+        types = None if subscription.types is None else sorted(subscription.types)
+
+        def watched(event: RecordedEvent) -> None:
+            self._points.at(f"before the subscriber {subscription.name!r}")
+            note = {"name": subscription.name, "position": event.position, "types": types}
+            self._points.journal.note("delivered", **note)
+            subscription.function(event)
+            self._points.lasting()
+            self._points.at(f"after the subscriber {subscription.name!r}")
+
+        return watched
 
     def _watch(self, handler: Handler) -> Handler:
         @functools.wraps(handler)
