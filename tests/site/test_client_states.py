@@ -65,10 +65,10 @@ def test_it_is_set_once_and_no_event_tells_of_it(flaky_world: World, service: Fl
     flaky_world.runner().poll_once()
     written = count_of(flaky_world.engine)
     runner = runner_of(flaky_world)
-    assert runner._client_states is not None
+    assert runner._parts.client_states is not None
     for _ in range(3):
         runner.poll_once()
-        runner._client_states.set_some()
+        runner._parts.client_states.set_some()
     assert len(calls(service)) == 1
     assert calls(service)[0].endswith("/client_state/received")
     assert count_of(flaky_world.engine) == written
@@ -90,7 +90,7 @@ def test_a_call_that_fails_is_logged_and_made_again_after_the_next_full_listing(
     for _ in range(3):
         flaky_world.client.start_scenario(RPC)
     runner = runner_of(flaky_world, full_listing_every=timedelta(minutes=15))
-    noting = runner._client_states
+    noting = runner._parts.client_states
     assert noting is not None
     service.fail("PUT", fault, fault)
     runner.poll_once()
@@ -124,8 +124,8 @@ def test_a_packet_that_the_service_forgot_stops_no_other(
     sandbox.reset()
     flaky_world.client.start_scenario(RPC)
     runner.poll_once()
-    assert runner._client_states is not None
-    runner._client_states.set_some()
+    assert runner._parts.client_states is not None
+    runner._parts.client_states.set_some()
     assert "The service does not know packet 1747" in caplog.text
     assert states(flaky_world) == {RPC: "received"}
 
@@ -135,7 +135,7 @@ def test_a_round_makes_few_calls(flaky_world: World, service: FlakyService) -> N
         flaky_world.client.start_scenario(RPC)
     runner = runner_of(flaky_world, full_listing_every=timedelta(hours=1))
     runner.poll_once()
-    states_of_packets = runner._client_states
+    states_of_packets = runner._parts.client_states
     assert states_of_packets is not None
     states_of_packets.set_some()
     assert len(calls(service)) == 20

@@ -99,7 +99,7 @@ def test_looking_that_fails_sends_nothing(flaky_world: World, service: FlakyServ
 
 
 def _sent(runner: Any) -> int:
-    return int(runner._sender.send_once().arrived)
+    return int(runner._parts._sender.send_once().arrived)
 
 
 def test_the_looks_come_at_growing_intervals(flaky_world: World, service: FlakyService, clock: Clock) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -15,20 +14,18 @@ from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
 from amie_engine.engine.subscription import Subscription
-from amie_engine.errors import AMIEEngineError, InternalError, ServiceAuthenticationError, SettingsError
-from amie_engine.site.client_states import ClientStates
+from amie_engine.errors import ServiceAuthenticationError, SettingsError
 from amie_engine.site.handlers import Site
 from amie_engine.site.hands import LOOK_AGAIN, Hands, Task
 from amie_engine.site.observing import Observer, Observers
 from amie_engine.site.pace import Pace
-from amie_engine.site.poller import FULL_LISTING_EVERY, Poller
+from amie_engine.site.parts import Parts, attempt
+from amie_engine.site.poller import FULL_LISTING_EVERY
 from amie_engine.site.presence import Presence
 from amie_engine.site.reconciling import Reconciler, Reconciliation
 from amie_engine.site.round import Round
-from amie_engine.site.sender import Sender
 from amie_engine.site.stopping import stopping_on_signals
-from amie_engine.site.telling import told
-from amie_engine.site.worker import Worked, Worker
+from amie_engine.site.worker import Worked
 
 __all__ = ["LONGEST_INTERVAL", "Runner"]
 
@@ -93,17 +90,16 @@ class Runner:
         self.site = site
         self._workers = workers
         self._jitter = jitter
-        self._client_states = None if client_state is None else ClientStates(engine, client, client_state)
-        self._observer = observer = Observers((Presence(engine), *observers))
-        self._poller = Poller(
+        self._observer = Observers((Presence(engine), *observers))
+        self._parts = Parts(
             engine,
             client,
+            site,
+            self._observer,
             full_listing_every=full_listing_every,
-            client_states=self._client_states,
-            observer=observer,
+            client_state=client_state,
+            jitter=jitter,
         )
-        self._worker = Worker(engine, site, jitter=jitter, observer=observer)
-        self._sender = Sender(engine, client, jitter=jitter, observer=observer)
         self._pace = Pace(interval, longest_interval)
         self._poll_at: datetime | None = None
         self._longest_pause = timedelta()
@@ -120,7 +116,7 @@ class Runner:
         """
         result = Round()
         try:
-            self._poll(result)
+            self._parts.poll(result)
         finally:
             self._observer.planned(None, key_is_refused=result.key_is_refused)
         _raise_first(result)
@@ -132,7 +128,7 @@ class Runner:
         Raises:
             LogError: The database can't be used.
         """
-        return self._worker.work_once()
+        return self._parts.worker.work_once()
 
     def work_on(self, trans_rec_id: int | str) -> Worked:
         """Call the handler for what waits for the site in one transaction, if it may be worked on now.
@@ -154,7 +150,7 @@ class Runner:
         """
         for row in self.engine.work.ready():
             if row.trans_rec_id == str(trans_rec_id):
-                return self._worker.work_on(row)
+                return self._parts.worker.work_on(row)
         with self.engine.view() as view:
             view.require(trans_rec_id)
         return Worked.NOT_YET
@@ -168,7 +164,7 @@ class Runner:
             LogError: The database can't be used.
         """
         result = Round()
-        self._send(result)
+        self._parts.send(result)
         _raise_first(result)
         return result.sent
 
@@ -179,7 +175,7 @@ class Runner:
             LogError: The database can't be used.
         """
         result = Round()
-        self._deliver_all(result, None)
+        self._parts.deliver_all(result, None)
         _raise_first(result)
         return result.delivered
 
@@ -203,12 +199,12 @@ class Runner:
             stop: Once it is set, no further handler or subscriber is called; what was decided is still sent.
         """
         result = Round()
-        self._try(result, "polling", self._poll)
-        self._try(result, "working", lambda result: self._work(result, stop))
-        self._try(result, "sending", self._send)
-        self._note_client_states(result)
-        self._try(result, "noting deadlines", self._note_deadlines)
-        self._deliver_all(result, stop)
+        attempt(result, "polling", self._parts.poll)
+        attempt(result, "working", lambda result: self._parts.work(result, stop))
+        attempt(result, "sending", self._parts.send)
+        self._parts.note_client_states(result)
+        attempt(result, "noting deadlines", self._parts.note_deadlines)
+        self._parts.deliver_all(result, stop)
         self._observer.planned(None, key_is_refused=result.key_is_refused)
         return result
 
@@ -227,15 +223,15 @@ class Runner:
         result = Round()
         polls = self._is_poll_due()
         if polls:
-            self._try(result, "polling", self._poll)
+            attempt(result, "polling", self._parts.poll)
         if works:
-            self._try(result, "working", lambda result: self._work(result, stop))
+            attempt(result, "working", lambda result: self._parts.work(result, stop))
         if not result.key_is_refused and (polls or not self._pace.is_refused):
-            self._try(result, "sending", self._send)
-            self._note_client_states(result)
-        self._try(result, "noting deadlines", self._note_deadlines)
+            attempt(result, "sending", self._parts.send)
+            self._parts.note_client_states(result)
+        attempt(result, "noting deadlines", self._parts.note_deadlines)
         if works:
-            self._deliver_all(result, stop)
+            self._parts.deliver_all(result, stop)
         if polls or result.has_news or result.key_is_refused:
             self._plan_next_poll(result)
             self._observer.planned(self._poll_at, key_is_refused=result.key_is_refused)
@@ -298,7 +294,7 @@ class Runner:
         result = Round()
         hands.add_what_was_done(result)
         if not self._pace.is_refused:
-            self._try(result, "sending", self._send)
+            attempt(result, "sending", self._parts.send)
         if on_round is not None and (result.moved or result.delivered or result.errors):
             on_round(result)
 
@@ -321,20 +317,6 @@ class Runner:
         self._longest_pause = timedelta(seconds=pause)
         self._poll_at = self.engine.now() + timedelta(seconds=0 if at_once else pause)
 
-    def _poll(self, result: Round) -> None:
-        error: AMIEEngineError | None = None
-        began = time.perf_counter()
-        try:
-            self._poller.poll(result)
-        except AMIEEngineError as raised:
-            error = raised
-            raise
-        except Exception as raised:
-            error = InternalError.caused_by(raised, "polling")
-            raise
-        finally:
-            self._observer.polled(time.perf_counter() - began, error)
-
     def _tasks(self) -> list[Task]:
         """What is done in threads of their own."""
         delivering = [partial(self._deliver_alone, subscription) for subscription in self.site.subscriptions]
@@ -344,7 +326,7 @@ class Runner:
         """Call the handlers for all that may be worked on now, and nothing else."""
         result = Round()
         try:
-            self._try(result, "working", lambda result: self._work(result, stop))
+            attempt(result, "working", lambda result: self._parts.work(result, stop))
         except SystemExit:  # a handler's; it is on record, and ends no daemon from within a thread
             result.worked[Worked.FAILED] += 1
         return result
@@ -353,63 +335,8 @@ class Runner:
         """Call one subscriber for all that is new to it, and nothing else."""
         result = Round()
         with suppress(SystemExit):  # likewise
-            self._deliver(subscription, result, stop)
+            self._parts.deliver(subscription, result, stop)
         return result
-
-    def _deliver_all(self, result: Round, stop: threading.Event | None) -> None:
-        for subscription in self.site.subscriptions:
-            self._deliver(subscription, result, stop)
-
-    def _deliver(self, subscription: Subscription, result: Round, stop: threading.Event | None) -> None:
-        def deliver(result: Round) -> None:
-            delivery = self.engine.subscriptions.deliver_to(
-                subscription,
-                retries=self.site.retries,
-                lease=self.site.lease,
-                stop=stop,
-                jitter=self._jitter,
-            )
-            result.delivered += delivery.count
-            result.undelivered += delivery.error is not None
-
-        self._try(result, f"delivering to {subscription.name}", deliver)
-
-    def _note_deadlines(self, result: Round) -> None:
-        for noted in self.engine.note_deadlines():
-            logger.warning(
-                "The %s's deadline in transaction %s %s: %s.",
-                noted.turn,
-                noted.trans_rec_id or noted.stream,
-                "has passed" if noted.passed else "is near",
-                f"{noted.deadline:%Y-%m-%d %H:%M %Z}",
-            )
-
-    def _work(self, result: Round, stop: threading.Event | None) -> None:
-        for end, count in self._worker.work_once(stop).items():
-            result.worked[end] += count
-
-    def _send(self, result: Round) -> None:
-        sent = self._sender.send_once()
-        result.sent += sent.arrived
-        result.errors += sent.errors
-
-    def _note_client_states(self, result: Round) -> None:
-        """After all else of a round, and where all else went well."""
-        if self._client_states is not None and not result.errors:
-            self._client_states.set_some()
-
-    def _try(self, result: Round, doing: str, step: Callable[[Round], None]) -> None:
-        try:
-            step(result)
-        except AMIEEngineError as error:
-            _note(result, error)
-        except Exception as error:  # noqa: BLE001 # not even a defect of ours stops the loop
-            _note(result, InternalError.caused_by(error, doing))
-
-
-def _note(result: Round, error: AMIEEngineError) -> None:
-    result.errors.append(error)
-    logger.warning("%s: %s", error.code, told(error), extra=about(code=error.code))
 
 
 def _raise_first(result: Round) -> None:

@@ -59,6 +59,25 @@ def watch_database(points: Points) -> None:
     sqlalchemy.event.listen(sqlalchemy.Engine, "do_connect", connect)
 
 
+def _ending(points: Points) -> Any:
+    """What puts points around the end of a transaction, before a class of a driver's connections."""
+
+    class Ending:
+        commits: _Commits
+
+        def commit(self) -> None:
+            with points.around("COMMIT"):
+                super().commit()  # type: ignore[misc] # the driver's
+                self.commits.committed()
+
+        def rollback(self) -> None:
+            with points.around("ROLLBACK"):
+                super().rollback()  # type: ignore[misc] # the driver's
+                self.commits.rolled_back()
+
+    return Ending
+
+
 def _first_words(sql: Any) -> str:
     text = sql if isinstance(sql, str) else type(sql).__name__
     return " ".join(text.split()[:6])
@@ -78,7 +97,7 @@ def _sqlite_connection(points: Points) -> type[sqlite3.Connection]:
             with points.around(_first_words(sql)):
                 return super().executemany(sql, many)
 
-    class Connection(sqlite3.Connection):
+    class Connection(_ending(points), sqlite3.Connection):  # type: ignore[misc] # made for these points
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             self.commits = _Commits(points)
@@ -88,16 +107,6 @@ def _sqlite_connection(points: Points) -> type[sqlite3.Connection]:
 
         def execute(self, sql: str, /, *values: Any) -> Any:
             return self.cursor().execute(sql, *values)
-
-        def commit(self) -> None:
-            with points.around("COMMIT"):
-                super().commit()
-                self.commits.committed()
-
-        def rollback(self) -> None:
-            with points.around("ROLLBACK"):
-                super().rollback()
-                self.commits.rolled_back()
 
     return Connection
 
@@ -118,21 +127,11 @@ def _postgresql_connection(points: Points) -> Any:
             with points.around(_first_words(query)):
                 super().executemany(query, params_seq, **options)
 
-    class Connection(psycopg.Connection[Any]):
+    class Connection(_ending(points), psycopg.Connection[Any]):  # type: ignore[misc] # made for these points
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             self.cursor_factory = Cursor
             self.commits = _Commits(points)
-
-        def commit(self) -> None:
-            with points.around("COMMIT"):
-                super().commit()
-                self.commits.committed()
-
-        def rollback(self) -> None:
-            with points.around("ROLLBACK"):
-                super().rollback()
-                self.commits.rolled_back()
 
     return Connection
 
