@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +34,10 @@ _PATIENCE = 120.0
 """Seconds in which a process must end that takes less than two."""
 
 _KILLED = -9
+
+_one_at_a_time = Lock()
+"""Starting a process, multiprocessing also asks how all others have ended; and of two threads that ask the
+same process, one is told wrong."""
 
 _MEMORY = "/dev/shm"  # noqa: S108 # the folder made in it is private
 
@@ -231,10 +237,11 @@ class _Stage:
             args=(place, self._course.site, self._course.act, kill_at, tells),
             daemon=True,
         )
-        process.start()
-        process.join(_PATIENCE)
-        if process.exitcode is None:
-            process.kill()
+        with _one_at_a_time:
+            process.start()
+        is_over = wait([process.sentinel], _PATIENCE)
+        with _one_at_a_time:
+            if not is_over:
+                process.kill()
             process.join()
-            return None
-        return process.exitcode
+            return process.exitcode if is_over else None
