@@ -90,13 +90,14 @@ def _compared(ours: dict[str, str], theirs: dict[str, dict[str, Any]]) -> list[s
 
 
 def _answered_twice(packets: list[tuple[int, str]]) -> str | None:
-    """The packet of the hub's that has two replies; an inform after the end acknowledges the hub's own."""
+    """The packet of the hub's that has two replies. An inform of the hub's may be acknowledged twice: the
+    service takes each, also of one call that the faults have come to it twice."""
     answered = True
     last = ""
     for from_hub, packet_type in packets:
         if from_hub:
             answered, last = False, packet_type
-        elif answered:
+        elif answered and last != _INFORM:
             return last
         else:
             answered = True

@@ -23,13 +23,14 @@ def tried(course: Course) -> Report:
     return try_every_point(course, jobs=2, lasting_only=True)
 
 
-@pytest.mark.parametrize("name", ["steps", "the site's own transaction", "answers are lost"])
+@pytest.mark.parametrize("name", ["steps", "the site's own transaction", "answers are lost", "set failed"])
 def test_nothing_is_lost_and_nothing_done_twice(name: str) -> None:
     report = tried(BY_NAME[name])
     assert not report.failures, str(report)
     where = [crash.where for crash in report.crashes]
     assert where[0].startswith("before ")
     assert {"after POST /v0.10/packets/CAMPUS", "after COMMIT"} <= set(where)
+    assert any(each.startswith("after PUT") for each in where) == (name == "set failed")
 
 
 @pytest.mark.parametrize(

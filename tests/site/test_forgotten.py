@@ -150,7 +150,7 @@ def test_a_page_of_a_proxy_ends_and_notes_nothing(
     broken = flaky_world.runner().run_once()
     assert [type(error) for error in broken.errors] == [ServiceNotFound]
     assert flaky_world.states() == {name: "requested"}
-    clock.forward(minutes=2)
+    clock.forward(minutes=4)
     flaky_world.runner().run_once()
     assert flaky_world.states() == {name: "failed"}
     assert {one.state for one in flaky_world.sandbox.transactions()} == {"failed"}

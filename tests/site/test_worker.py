@@ -13,6 +13,8 @@ import pytest
 
 from amie_engine import Engine, Packet, Site, Work
 from amie_engine.errors import DatabaseUnavailable
+from amie_engine.log.database import Statement
+from amie_engine.site import Notebook
 from amie_engine.site.worker import Worked, Worker
 from amie_engine.testing import Clock
 from tests.site.site_packets import request
@@ -254,14 +256,93 @@ def test_an_interruption_passes_through_and_is_no_failure(engine: Engine) -> Non
     assert len(engine.work.ready()) == 1
 
 
-def test_trouble_with_the_database_is_not_the_handlers_fault(engine: Engine) -> None:
-    def handler(packet: Any, work: Work) -> Any:
+class _NoMemory(Notebook):
+    """A log that can't be used any more when the result of a step is to be kept."""
+
+    def remember(self, name: str, result: Any, milliseconds: int) -> Any:
         raise DatabaseUnavailable("The database can't be used.")
+
+
+def test_trouble_with_the_log_is_not_the_handlers_fault_whatever_it_catches(engine: Engine) -> None:
+    def handler(packet: Any, work: Work) -> Any:
+        work.memory = _NoMemory()
+        try:
+            work.step("create", lambda: "done")
+        except Exception:  # noqa: BLE001 # as a handler guards its back end
+            return work.fail("The back end is down.")
+        return work.reply
 
     engine.receive(request())
     with pytest.raises(DatabaseUnavailable):
         _worker(engine, handler).work_once()
     assert _events(engine) == ["packet_received"]
+
+
+def test_a_database_error_of_the_handlers_own_is_its_failure(engine: Engine) -> None:
+    def handler(packet: Any, work: Work) -> Any:
+        raise DatabaseUnavailable("Another log can't be used.")
+
+    engine.receive(request())
+    assert _worker(engine, handler).work_once()[Worked.FAILED] == 1
+    assert _events(engine) == ["packet_received", "work_failed"]
+
+
+def test_a_transaction_that_can_not_be_read_holds_up_no_other(engine: Engine) -> None:
+    engine.receive(request(1))
+    engine.receive(request(2))
+    spoil = Statement("UPDATE amie_events SET schema_version = 99 WHERE trans_rec_id = '5001'")
+    drop = Statement("DROP TRIGGER amie_events_no_update")
+    with engine.database.write() as cursor:
+        cursor.run(drop)
+        cursor.run(spoil)
+    counts = _worker(engine, lambda packet, work: work.fail("no")).work_once()
+    assert (counts[Worked.NOT_YET], counts[Worked.REPLIED]) == (1, 1)
+
+
+def test_a_deferral_to_a_time_that_has_passed_is_noted_once(engine: Engine, clock: Clock) -> None:
+    engine.receive(request())
+    past = clock.now - timedelta(days=1)
+    worker = _worker(engine, lambda packet, work: work.defer(until=past, reason="it is \x00 late"))
+    for _ in range(3):
+        assert worker.work_once()[Worked.DEFERRED] == 1
+        clock.forward(seconds=5)
+    assert _events(engine) == ["packet_received", "work_deferred"]
+
+
+def test_an_answer_that_is_no_choice_any_more_decides_nothing(engine: Engine) -> None:
+    engine.receive(request())
+    asked = ["yes", "no"]
+
+    def handler(packet: Any, work: Work) -> Any:
+        return work.fail(work.ask("Which?", choices=asked))
+
+    assert _worker(engine, handler).work_once()[Worked.ASKED] == 1
+    engine.work.answer("5001", "no", actor="operator")
+    asked[:] = ["keep", "approve"]
+    assert _worker(engine, handler).work_once()[Worked.FAILED] == 1
+    assert engine.outbox.open() == []
+
+
+def test_a_list_that_has_grown_old_is_made_anew(engine: Engine, clock: Clock) -> None:
+    """While the first handler was at work, the project's request came that the account has to wait for."""
+    engine.receive(request(1))
+    account = request(9)
+    account["type"] = "request_account_create"
+    account["body"] |= {"GrantNumber": "G7", "ResourceList": ["cluster.example"]}
+    engine.receive(account)
+    called: list[str] = []
+
+    def handler(packet: Any, work: Work) -> Any:
+        called.append(packet.packet_type)
+        if len(called) == 1:
+            engine.receive(request(3, GrantNumber="G7", ResourceList=["cluster.example"]))
+            clock.forward(seconds=30)
+        return work.defer(reason="later")
+
+    site = Site(NAME)
+    site.handles(RPC, "request_account_create")(handler)
+    Worker(engine, site).work_once()
+    assert called == [RPC, RPC]
 
 
 def test_a_deferral_until_a_time_is_kept(engine: Engine, clock: Clock) -> None:

@@ -56,14 +56,11 @@ class OrderRule:
 _ALL: frozenset[str] = frozenset()
 _MERGE = frozenset({"request_person_merge"})
 
+_ACCOUNT, _PROJECT = frozenset({"request_account_create"}), frozenset({"request_project_create"})
+
 ORDER_RULES = (
-    OrderRule(
-        "project-first",
-        frozenset({"request_account_create"}),
-        frozenset({"request_project_create"}),
-        Shared.GRANT_ON_RESOURCE,
-        Until.ENDED,
-    ),
+    OrderRule("project-first", _ACCOUNT, _PROJECT, Shared.GRANT_ON_RESOURCE, Until.ENDED),
+    OrderRule("project-first", _ACCOUNT, _PROJECT, Shared.PROJECT, Until.ENDED),
     OrderRule("merge-last", _MERGE, _ALL, Shared.PERSON, Until.ENDED),
     OrderRule("merge-first", _ALL, _MERGE, Shared.PERSON, Until.ENDED),
     OrderRule("same-grant", _ALL, _ALL, Shared.GRANT, Until.ANSWERED),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from amie_engine.errors import ConcurrencyConflict, LogError
+from amie_engine.errors import ConcurrencyConflict, LogError, SettingsError
 from amie_engine.log.canonical import canonical_json, digest, new_salt, salted_digest
 from amie_engine.log.chain import event_hash
 from amie_engine.log.database import Cursor, Database, Statement
@@ -59,7 +59,15 @@ _INSERT = Statement(
 
 
 def format_time(moment: datetime) -> str:
-    """Return a moment as the log keeps it: UTC, microseconds, ``Z``; such texts sort by time."""
+    """Return a moment as the log keeps it: UTC, microseconds, ``Z``; such texts sort by time.
+
+    Raises:
+        SettingsError: It has no zone: whoever gave it would mean another moment on another host.
+    """
+    if moment.tzinfo is None:
+        raise SettingsError(
+            "A time without a zone can't be kept.", hint="Give the engine a clock such as datetime.now(UTC)."
+        )
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

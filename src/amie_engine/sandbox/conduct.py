@@ -50,7 +50,7 @@ class Conduct:
         self._seed = seed
         self._latency = latency
         self._clock = clock
-        self._failures = failures
+        self.failures = failures
         self._lingering = lingering
         self._chance = Random(f"failures/{seed}")  # noqa: S311 # for tests, not for secrets
         self._registry = Registry()
@@ -185,7 +185,7 @@ class Conduct:
         if transaction.state in FINAL_STATES:
             return
         (move,) = moves_from(transaction.type, transaction.state, Party.HUB)
-        if self._chance.random() < self._failures:
+        if self._chance.random() < self.failures:
             move = Move.INFORM_FAILURE
         self._ledger.settle(notice, COMPLETED, now)
         notice.answered_by = self._send(
@@ -194,7 +194,7 @@ class Conduct:
 
     def fail_by_chance(self, now: datetime) -> None:
         """Now and then fail a transaction that is open, whosever turn it is."""
-        if self._chance.random() >= self._failures or not (in_progress := self._ledger.in_progress):
+        if self._chance.random() >= self.failures or not (in_progress := self._ledger.in_progress):
             return
         transaction = self._chance.choice(in_progress)
         move = Move.INFORM_FAILURE

@@ -23,6 +23,8 @@ Handler = Callable[[Any, Work], Any]
 The packet is of the class for its type. What is returned is checked when it is: a handler that forgets to
 return its reply is told so."""
 
+_LONGEST_LEASE = timedelta(weeks=1)
+
 HandlerType = TypeVar("HandlerType", bound=Handler)
 SubscriberType = TypeVar("SubscriberType", bound=Subscriber)
 
@@ -58,8 +60,8 @@ class Site:
     """
 
     def __init__(self, name: str, *, retries: Retries | None = None, lease: timedelta = LEASE_TIME) -> None:
-        if lease <= timedelta():
-            raise HandlerInvalid("A site's lease is no time at all.", hint="Give it minutes.")
+        if not timedelta() < lease <= _LONGEST_LEASE:
+            raise HandlerInvalid("A site's lease is no time, or longer than a week.", hint="Give it minutes.")
         self.name = name
         self.retries = retries or Retries()
         self.lease = lease

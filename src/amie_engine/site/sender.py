@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from amie_engine.engine.outbox import Outgoing
 from amie_engine.errors import (
     AMIEEngineError,
     AMIERequestError,
+    EventUnreadable,
     InternalError,
     LogError,
     PacketError,
@@ -35,15 +36,20 @@ __all__ = ["Sender", "Sent", "starts_at_the_service"]
 
 logger = logging.getLogger("amie_engine.site")
 
-_FIRST_LOOK = timedelta(seconds=30)
+_FIRST_LOOK = timedelta(minutes=4)
+"""After an attempt of which nothing is known, whoever made it. A call may last for a minute until it is given
+up here, and the service may act later than that: who looks too early does not find the packet, and sends a
+second one."""
+_AGAIN = timedelta(seconds=30)
+"""After an attempt to set a transaction failed, which may be made twice without harm."""
 _LAST_LOOK = timedelta(minutes=30)
-_LONGEST_CALL = timedelta(minutes=2)
-"""For how long a call of another process, or of one that was killed, may be on its way. Who looks earlier
-does not find it, and sends a second one."""
+_CLOCKS_DIFFER_BY = timedelta(minutes=10)
+_LOOKS_BACK = timedelta(days=1)
+"""How far before the attempt the site's starts are looked for. A clock that is wrong by less costs a longer
+list; by more, a second transaction."""
 _LOOKS_A_ROUND = 20
 """How many entries whose outcome is unknown are looked for before the service is polled again."""
 
-_CLOCKS_DIFFER_BY = timedelta(minutes=10)
 
 _EVERY_STATE = ("in-progress", "completed", "failed")
 _LOST_IN_A_ROW = 2
@@ -87,8 +93,6 @@ class Sender:
         self._observer = observer or Observer()
         self._client = client
         self._jitter = jitter
-        self._ended: set[tuple[str, str, int]] = set()
-        """The attempts whose calls have ended here, and may not have come to an end in the log."""
 
     def send_once(self) -> Sent:
         """Send all that is to be sent now. Trouble with one entry does not stop the others, unless it is one
@@ -110,6 +114,8 @@ class Sender:
                     logger.info("%s has arrived.", _shown(listed), extra=_about(listed, SendResult.ARRIVED))
                     self._observer.sent(listed, SendResult.ARRIVED)
                 lost = 0
+            except EventUnreadable as error:
+                self._note(sent, listed, error)  # it holds up its own transaction, and no other
             except LogError:
                 raise
             except ServiceUnreachable as error:
@@ -140,7 +146,6 @@ class Sender:
 
     def _due_now(self) -> list[Outgoing]:
         waiting = self._engine.outbox.open()
-        self._ended &= {_attempt(outgoing) for outgoing in waiting}
         pending = [outgoing for outgoing in waiting if outgoing.status == "pending"]
         attempting = [outgoing for outgoing in waiting if outgoing.status == "attempting"]
         return pending + [outgoing for outgoing in attempting if self._due_again(outgoing)][:_LOOKS_A_ROUND]
@@ -169,11 +174,11 @@ class Sender:
     def _due_again(self, outgoing: Outgoing) -> bool:
         if outgoing.attempted_at is None:
             return True
-        pause = min(_FIRST_LOOK * 2 ** min(outgoing.attempts - 1, 20), _LAST_LOOK)
-        pause *= 0.5 + self._jitter() / 2
-        if _attempt(outgoing) not in self._ended:
-            pause = max(pause, _LONGEST_CALL)
-        return bool(self._engine.now() >= outgoing.attempted_at + pause)
+        first = _FIRST_LOOK if outgoing.kind == "packet" else _AGAIN
+        pause = min(first * 2 ** min(outgoing.attempts - 1, 20), _LAST_LOOK)
+        pause *= 0.75 + self._jitter() / 4
+        since = self._engine.now() - outgoing.attempted_at
+        return bool(since >= pause or since < -_CLOCKS_DIFFER_BY)  # or the clock was ahead then
 
     def _send(self, outgoing: Outgoing) -> bool:
         try:
@@ -183,13 +188,10 @@ class Sender:
         answer: Any = None
         code: str | None = None
         try:
-            try:
-                if packet is None:
-                    self._client.set_transaction_failed(outgoing.trans_rec_id or "")
-                else:
-                    answer = _json(self._client.send_packet(packet, skip_validation=True))
-            finally:
-                self._ended.add(_attempt(replace(outgoing, attempts=outgoing.attempts + 1)))
+            if packet is None:
+                self._client.set_transaction_failed(outgoing.trans_rec_id or "")
+            else:
+                answer = _json(self._client.send_packet(packet, skip_validation=True))
         except AMIERequestError as error:
             if not is_the_services_word(error):
                 raise
@@ -252,15 +254,10 @@ def starts_at_the_service(
     Whatever their state is by now: the hub may have answered them already. The service's own idea of what is
     outgoing is not asked for; the header tells whose a packet is.
     """
-    listing = client.list_packets(update_time_start=since - _CLOCKS_DIFFER_BY, states=_EVERY_STATE)
+    listing = client.list_packets(update_time_start=since - _LOOKS_BACK, states=_EVERY_STATE)
     for packet in listing:
         if packet.packet_type in packet_types and packet.sender_name in (client.site_name, None):
             yield packet
-
-
-def _attempt(outgoing: Outgoing) -> tuple[str, str, int]:
-    """What tells an attempt from all others."""
-    return outgoing.stream, outgoing.answers, outgoing.attempts
 
 
 def _json(response: Any) -> Any:

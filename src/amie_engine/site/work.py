@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from amie_engine.engine.source import text_problem
-from amie_engine.errors import HandlerInvalid, StepInvalid
+from amie_engine.errors import HandlerInvalid, LeaseLost, LogError, StepInvalid
 from amie_engine.log.canonical import canonical_json
 from amie_engine.packet.base import Packet
 
-__all__ = ["Asking", "Deferral", "Memory", "Notebook", "Work"]
+__all__ = ["Asking", "Deferral", "Interrupted", "Memory", "Notebook", "Work"]
 
 _LONGEST_NAME = 100
 
@@ -43,6 +44,20 @@ class Asking(BaseException):
         self.name = name
         self.question = question
         self.choices = choices
+
+
+class Interrupted(BaseException):
+    """Ends a call of a handler whose memory fails: another worker is at it, or the log can't be used.
+
+    It is no `Exception` either: a handler that guards its back end must not take it for the back end's.
+
+    Attributes:
+        error: What is the matter.
+    """
+
+    def __init__(self, error: LeaseLost | LogError) -> None:
+        super().__init__(error.code)
+        self.error = error
 
 
 class Memory(Protocol):
@@ -135,15 +150,19 @@ class Work:
 
         Raises:
             StepInvalid: The name is none, or was used before; or the result is no JSON value.
-            LeaseLost: The handler took too long, and another worker is at it. The result is kept.
+
+        Where the handler took too long, so that another worker is at it, or where the log can't be used, this
+        ends the call of the handler, past every ``except Exception``. In the first case the result is kept.
         """
         self._use(name, "step")
-        done = self.memory.result(name)
+        with _interrupting():
+            done = self.memory.result(name)
         if done is not None:
             return done[0]
         began = self.stopwatch()
         result = _as_json(name, function(*args, **kwargs))
-        return self.memory.remember(name, result, round((self.stopwatch() - began) * 1000))
+        with _interrupting():
+            return self.memory.remember(name, result, round((self.stopwatch() - began) * 1000))
 
     def step_key(self, name: str) -> str:
         """Return a key for a step that never changes: an idempotency key for the site's back end."""
@@ -161,25 +180,32 @@ class Work:
             name: What the answer is asked for by, for a handler with several questions: no personal data.
 
         Raises:
-            HandlerInvalid: The question or a choice says nothing, or the name was used before.
+            HandlerInvalid: The question or a choice says nothing, the name was used before, or the answer
+                that was given is none of the choices: they were others then.
         """
         _require_text(question, "ask")
         choices = (choices,) if isinstance(choices, str) else tuple(choices)
         for choice in choices:
             _require_text(choice, "ask")
         self._use(name, "question")
-        answer = self.memory.answer(name)
+        choices = tuple(choice.strip() for choice in choices)
+        with _interrupting():
+            answer = self.memory.answer(name)
         if answer is None:
-            raise Asking(name, question, tuple(choice.strip() for choice in choices))
+            raise Asking(name, question, choices)
+        if choices and answer not in choices:
+            raise HandlerInvalid(
+                f"What was answered to the question {name!r} is none of its choices, which were others then.",
+                hint="A question that has changed is another one: give it a name of its own.",
+            )
         return answer
 
     def alive(self) -> None:
-        """Tell that a long handler is still at work, so that no other worker takes it over.
-
-        Raises:
-            LeaseLost: Another worker has.
+        """Tell that a long handler is still at work, so that no other worker takes it over. Where one has,
+        this ends the call of the handler, past every ``except Exception``.
         """
-        self.memory.alive()
+        with _interrupting():
+            self.memory.alive()
 
     def fail(self, message: str) -> Packet:
         """Return the inform that fails the transaction, for the handler to return.
@@ -223,6 +249,14 @@ class Work:
                 hint=f"Give each {what} a name of its own.",
             )
         self._named.add((what, name))
+
+
+@contextmanager
+def _interrupting() -> Iterator[None]:
+    try:
+        yield
+    except (LeaseLost, LogError) as error:
+        raise Interrupted(error) from error
 
 
 def _as_json(name: str, result: Any) -> Any:

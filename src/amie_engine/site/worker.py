@@ -7,19 +7,23 @@ import random
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
 from amie_engine._logging import about
 from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
+from amie_engine.engine.unit import storable
 from amie_engine.engine.work import NO_HANDLER, Assignment, WorkRow
 from amie_engine.errors import (
     AMIEEngineError,
     EngineError,
+    EventUnreadable,
     HandlerReturnedNothing,
     LeaseLost,
     LogError,
@@ -28,11 +32,16 @@ from amie_engine.errors import (
 from amie_engine.packet.base import Packet
 from amie_engine.site.handlers import Handler, Site, handler_name
 from amie_engine.site.observing import Observer
-from amie_engine.site.work import Asking, Deferral, Work
+from amie_engine.site.telling import told
+from amie_engine.site.work import Asking, Deferral, Interrupted, Work
 
 __all__ = ["Worked", "Worker"]
 
 logger = logging.getLogger("amie_engine.site")
+
+_LIST_LASTS = timedelta(seconds=1)
+"""For how long a list of what may be worked on is good: while a slow handler was at work, something may have
+come that the others have to wait for."""
 
 
 class Worked(StrEnum):
@@ -78,6 +87,14 @@ class _LogMemory:
         self.engine.leases.renew(self.assignment.lease)
 
 
+class _HandlerRaised(Exception):
+    """What a handler of the site's own raised: even an error of ours is not that of our log."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
+
+
 class Worker:
     """Calls a site's handlers. An exception in one never stops the others: it is recorded, and the handler is
     called again later, at growing intervals, until a person has to look.
@@ -118,9 +135,15 @@ class Worker:
             LogError: The database can't be used.
         """
         counts = dict.fromkeys(Worked, 0)
-        for row in self._engine.work.ready():
-            if stop is not None and stop.is_set():
-                break
+        done: set[tuple[str, str]] = set()
+        listed_at, rows = self._engine.now(), deque(self._engine.work.ready())
+        while rows and not (stop is not None and stop.is_set()):
+            if self._engine.now() - listed_at > _LIST_LASTS:
+                listed_at = self._engine.now()
+                rows = deque(row for row in self._engine.work.ready() if _key(row) not in done)
+                continue
+            row = rows.popleft()
+            done.add(_key(row))
             counts[self.work_on(row)] += 1
         return counts
 
@@ -145,6 +168,13 @@ class Worker:
                 end = Worked.PARKED
             else:
                 end = self._work_under(lease, handler, row)
+        except LeaseLost as error:
+            logger.warning("%s: %s", _shown(row), error.message, extra=_about(row, code=error.code))
+            end = Worked.NOT_YET
+        except EventUnreadable as error:
+            # What a later release wrote, or what is damaged, holds up its own transaction and no other.
+            logger.warning("%s: %s", _shown(row), told(error), extra=_about(row, code=error.code))
+            end = Worked.NOT_YET
         finally:
             with suppress(LogError):
                 self._engine.leases.give_back(lease)
@@ -173,19 +203,24 @@ class Worker:
                 lease, asking.name, asking.question, asking.choices, actor=f"handler {name}"
             )
             return Worked.ASKED
-        except LogError:
-            raise  # the database is in trouble, not the handler: the loop waits and tries again
-        except LeaseLost as error:
-            logger.warning("%s: %s", _shown(row), error.message, extra=_about(row, code=error.code))
-            return Worked.NOT_YET
-        except KeyboardInterrupt:
-            raise  # somebody wants to end it all; the handler has done nothing wrong
-        except SystemExit as error:
-            # It passes, and is on record: else a restarted daemon would be ended again at once.
-            self._failed(lease, row, attempt, error, name)
-            raise
-        except BaseException as error:  # noqa: BLE001 # a cancelled task, say: whatever it is, the others go on
+        except Interrupted as interrupted:
+            raise interrupted.error from interrupted
+        except _HandlerRaised as raised:
+            return self._raised(raised.error, lease, row, attempt, name)
+        except (LeaseLost, LogError):
+            raise  # the log is in trouble, not the handler: the loop waits and tries again
+        except Exception as error:  # noqa: BLE001 # a reply that can't be one, say
             return self._failed(lease, row, attempt, error, name)
+
+    def _raised(self, error: BaseException, lease: Lease, row: WorkRow, attempt: int, handler: str) -> Worked:
+        """Whatever a handler raised (a task was cancelled, say), it has failed, and the others go on."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error  # somebody wants to end it all; the handler has done nothing wrong
+        end = self._failed(lease, row, attempt, error, handler)
+        if isinstance(error, SystemExit):
+            # It passes, and is on record: else a restarted daemon would be ended again at once.
+            raise error
+        return end
 
     def _call(self, handler: Handler, row: WorkRow, assignment: Assignment) -> Worked:
         name = handler_name(handler)
@@ -203,6 +238,10 @@ class Worker:
         began = self._stopwatch()
         try:
             answer = handler(assignment.request, work)
+        except (Asking, Interrupted):
+            raise
+        except BaseException as error:
+            raise _HandlerRaised(error) from error
         finally:
             seconds = self._stopwatch() - began
             self._observer.handled(row, seconds)
@@ -218,11 +257,12 @@ class Worker:
 
     def _defer(self, row: WorkRow, lease: Lease, deferral: Deferral, actor: str) -> Worked:
         """Record that an item waits; once, where it waits from round to round for the same reason."""
-        on_record = row.status == "waiting" and row.not_before is None and row.reason == deferral.reason
-        if deferral.until is not None or not on_record:
-            self._engine.work.record.deferred(
-                lease, until=deferral.until, reason=deferral.reason, actor=actor
-            )
+        until, reason = deferral.until, storable(deferral.reason)
+        if until is not None and until <= self._engine.now():
+            until = None  # else it would be called again in the same moment, on and on
+        on_record = row.status == "waiting" and row.not_before is None and row.reason == reason
+        if until is not None or not on_record:
+            self._engine.work.record.deferred(lease, until=until, reason=reason, actor=actor)
         return Worked.DEFERRED
 
     def _failed(self, lease: Lease, row: WorkRow, attempt: int, error: BaseException, handler: str) -> Worked:
@@ -303,6 +343,10 @@ def _about(row: WorkRow, **more: Any) -> dict[str, Any]:
     return about(
         trans_rec_id=row.trans_rec_id, packet_rec_id=row.packet_rec_id, packet_type=row.packet_type, **more
     )
+
+
+def _key(row: WorkRow) -> tuple[str, str]:
+    return row.stream, row.packet_rec_id
 
 
 def _shown(row: WorkRow) -> str:
