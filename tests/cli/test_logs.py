@@ -76,7 +76,7 @@ def test_lines_for_people_stay_as_they_are(child: Start, service: Sandbox, folde
     loop.wait_for("notify_project_create of transaction")
     assert loop.stop(signal.SIGTERM) == 0
     first = loop.errors.splitlines()[0]
-    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO amie_engine\.site: Received", first)
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ INFO amie_engine\.site: Received", first)
 
 
 def test_an_exception_of_the_sites_own_logging_is_in_its_line(

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from amie_engine import Engine
 from amie_engine.sandbox import Sandbox
 from tests.cli.cli_world import Result, flat
+from tests.log.busy_site import project_request
 
 Amie = Callable[..., Result]
 SITE = ("--site", "NCSA")
@@ -52,3 +54,16 @@ def test_an_error_is_no_difference(amie: Amie, service: Sandbox, monkeypatch: py
     monkeypatch.setenv("AMIE_ENGINE_API_KEY", "another-key")
     assert amie("reconcile", *SITE).status == 1
     assert amie("reconcile").status == 2
+
+
+def test_a_log_of_another_hub_is_not_compared_with_the_service_of_none(
+    amie: Amie, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test service's key must not go to the production service, since an option was left out."""
+    with Engine("sqlite:///amie.db", site="NCSA", hub="sandbox") as engine:
+        engine.receive(project_request(1))
+    monkeypatch.delenv("AMIE_ENGINE_URL", raising=False)
+    monkeypatch.setenv("AMIE_ENGINE_HUB", "access")
+    refused = amie("reconcile")
+    assert refused.status == 2
+    assert "The log is one of the hub sandbox, and no URL is set for it." in refused.err

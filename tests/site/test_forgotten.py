@@ -56,6 +56,7 @@ def test_it_is_noted_once_and_never_asked_for_again(
     [told] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert told == (
         f"The service does not know transaction {name} any more. To end it here: amie-engine fail {name}"
+        " --reason ..."
     )
 
 

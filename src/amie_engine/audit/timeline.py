@@ -201,7 +201,8 @@ def _mended(event: Event, facts: Mapping[str, Any]) -> str:
 
 def _work(work: Mapping[str, Any]) -> str:
     attempt = f", at attempt {work['attempt']}" if work.get("attempt", 1) > 1 else ""
-    return f"handler {work.get('handler')} took {work.get('milliseconds')} ms{attempt}"
+    took = "" if work.get("milliseconds") is None else f" took {work['milliseconds']} ms"
+    return f"handler {work.get('handler')}{took}{attempt}"
 
 
 def _confirmed(event: Event, facts: Mapping[str, Any]) -> str:
@@ -247,7 +248,10 @@ def _work_failed(event: Event, facts: Mapping[str, Any]) -> str:
     again = facts["not_before"]
     goes_on = "a person has to look" if again is None else f"it is called again at {again}"
     if facts["error"] == ABANDONED:
-        return f"{event.actor} was at work, at attempt {facts['attempt']}, and is gone; {goes_on}."
+        return (
+            f"{event.actor} was at work, at attempt {facts['attempt']}, and did not end it: the process is"
+            f" gone, or its lease was over; {goes_on}."
+        )
     return f"The handler raised {facts['error']} at attempt {facts['attempt']}; {goes_on}."
 
 

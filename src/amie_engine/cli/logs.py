@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,7 +41,8 @@ def log_to_stderr(level: str, log_format: str) -> None:
         log_format: One of `LOG_FORMATS`.
     """
     handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    text = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+    text.converter = time.gmtime  # as all times in the messages, and whatever the host's zone
     handler.setFormatter(_JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=level, handlers=[handler])
     # These two speak of every connection and revision; what matters of it is in our own lines.

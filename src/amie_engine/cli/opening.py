@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from amie_engine.cli.settings import Settings, load_settings
+from amie_engine.cli.settings import ENVIRONMENT_PREFIX, Settings, load_settings
 from amie_engine.client import DEFAULT_URL, AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseSchemaMissing, DatabaseUnavailable, SettingsError
@@ -16,7 +17,7 @@ from amie_engine.log.database import Cursor, Database, Statement
 from amie_engine.log.files import file_of
 from amie_engine.log.migrate import check_schema
 
-__all__ = ["find_transaction", "open_client", "open_engine", "open_log", "open_whole_log"]
+__all__ = ["find_transaction", "open_client", "open_engine", "open_log", "open_whole_log", "settings_of_log"]
 
 _NEXT_SITES = tuple(
     Statement(
@@ -29,6 +30,9 @@ _NEXT_SITES = tuple(
 _MAKES_IT = "Give its URL with --database, such as sqlite:///amie.db; `amie-engine run` makes it."
 
 _SHORTEST_STREAM = 6
+
+_NOBODY = "-"
+"""A site's name for looking into a log that has none."""
 
 _TIMEOUT = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next piece of an answer: a supervisor that asks the daemon to
@@ -102,6 +106,36 @@ def open_whole_log(settings: Settings, *, hint: str | None = None) -> Iterator[D
         database.close()
 
 
+def settings_of_log(settings: Settings, *, hub: str | None, site: str | None) -> Settings:
+    """Return settings with the hub and the site of the log, where there is one, for what asks its service.
+
+    The service whose URL is taken where none is set is that of the settings' hub: no other log's key is sent
+    there.
+
+    Args:
+        settings: The settings.
+        hub: The hub that the command line names.
+        site: The site, likewise.
+
+    Raises:
+        SettingsError: The log has several sites or hubs that could be meant, not the one named, or one for
+            which no URL is set.
+        LogError: The database is no log of this release.
+    """
+    try:
+        with open_whole_log(settings):
+            pass
+    except (DatabaseUnavailable, DatabaseSchemaMissing):
+        return settings  # there is none yet, or what opens it tells what is the matter
+    its_hub, its_site = _choose(settings, hub, site)
+    if its_hub != settings.hub and settings.url is None:
+        raise SettingsError(
+            f"The log is one of the hub {its_hub}, and no URL is set for it.",
+            hint=f"Give --url, or set {ENVIRONMENT_PREFIX}URL and {ENVIRONMENT_PREFIX}HUB={its_hub}.",
+        )
+    return replace(settings, hub=its_hub, site=settings.site if its_site == _NOBODY else its_site)
+
+
 def find_transaction(engine: Engine, name: str) -> str:
     """Return the name of a transaction for the engine: the beginning of an id in the log will do, as the list
     of transactions shows it.
@@ -148,7 +182,7 @@ def _choose(settings: Settings, hub: str | None, site: str | None) -> tuple[str,
     """The hub and the site in the log that are meant: those that the command line names, else those that the
     settings name if they are there, else the only ones."""
     with (
-        Engine(settings.database, site=settings.site or "-", hub=settings.hub) as engine,
+        Engine(settings.database, site=settings.site or _NOBODY, hub=settings.hub) as engine,
         engine.log.read() as reader,
     ):
         there = sorted({pair for statement in _NEXT_SITES for pair in _sites_by(statement, reader.cursor)})
@@ -158,7 +192,7 @@ def _choose(settings: Settings, hub: str | None, site: str | None) -> tuple[str,
     if len(found) == 1:
         return found[0]
     if not there:
-        return settings.hub, settings.site or "-"
+        return settings.hub, settings.site or _NOBODY
     names = ", ".join(f"--hub {name[0]} --site {name[1]}" for name in there)
     if found:
         raise SettingsError("The log has several sites or hubs.", hint=f"Name one: {names}.")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from amie_engine.cli.opening import open_client, open_engine
+from amie_engine.cli.opening import open_client, open_engine, settings_of_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteName
 from amie_engine.cli.output import print_json, shown
 from amie_engine.cli.settings import load_settings
@@ -53,6 +53,7 @@ def reconcile(
         amie-engine reconcile --take-in
     """
     settings = load_settings({"database": database, "site": site, "hub": hub, "url": url}, file=config)
+    settings = settings_of_log(settings, hub=hub, site=site)
     with open_client(settings) as client, open_engine(settings) as engine:
         result = Reconciler(engine, client).reconcile(take_in=take_in)
     if as_json:

@@ -65,7 +65,10 @@ def decide_deadline(state: TransactionState, now: datetime, *, actor: str) -> Ne
             if deadline is None
             else f"has a deadline that has not passed: {deadline:%F %T %Z}"
         )
-        raise ReplyNotDue(f"The {name} {when}.", hint="To fail it before that, use `Engine.fail`.")
+        raise ReplyNotDue(
+            f"The {name} {when}.",
+            hint='To fail it before that: `amie-engine fail TRANS --reason "..."`, or `Engine.fail`.',
+        )
     return _failed(state, Move.DEADLINE_CONFIRMED, Party.SITE, actor, deadline=deadline.isoformat())
 
 

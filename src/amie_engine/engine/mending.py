@@ -133,7 +133,7 @@ def decide_resend(
             f"The {entry.packet_type} of {_name(state)} was erased: it can't be sent again.",
             hint="Decide it anew, with the handler (`amie-engine retry`) or with `Engine.reply`."
             if entry.answers != START
-            else "Give it up with `amie-engine fail`, and begin another.",
+            else "Give it up with `amie-engine fail TRANS --reason ...`, and begin another.",
         )
     before = dict(packet._body)
     _change(packet, changes)

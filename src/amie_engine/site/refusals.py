@@ -36,7 +36,8 @@ def note_unknown(engine: Engine, trans_rec_id: str, error: ServiceNotFound) -> N
     """Note, once, that the service does not know a transaction any more, and tell the operator."""
     if engine.note_unknown(trans_rec_id, code=error.code):
         logger.error(
-            "The service does not know transaction %s any more. To end it here: amie-engine fail %s",
+            "The service does not know transaction %s any more. To end it here:"
+            " amie-engine fail %s --reason ...",
             trans_rec_id,
             trans_rec_id,
         )
@@ -46,7 +47,7 @@ def unknown_at_service(trans_rec_id: str, error: ServiceNotFound) -> ServiceNotF
     """The error of a packet that can't arrive, since the service does not know its transaction any more."""
     return ServiceNotFound(
         f"The service does not know transaction {trans_rec_id} any more.",
-        hint=f"Ask its operators whether it was reset or restored; `amie-engine fail {trans_rec_id}` ends the"
-        " transaction here.",
+        hint="Ask its operators whether it was reset or restored;"
+        f" `amie-engine fail {trans_rec_id} --reason ...` ends the transaction here.",
         response=error.response,
     )

@@ -44,7 +44,8 @@ def main() -> int:
     tried = sum(len(report.crashes) for report in reports)
     wrong = sum(len(report.failures) for report in reports)
     print(
-        f"{len(reports)} courses on {reports[0].database}: {points:,} points, {tried:,} crashes tried,"
+        f"{len(reports)} course{'s' if len(reports) > 1 else ''} on {reports[0].database}: {points:,} points,"
+        f" {tried:,} crashes tried,"
         f" {wrong or 'none'} went wrong ({time.monotonic() - began:,.0f} s)."
     )
     return 1 if wrong else 0
