@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +185,30 @@ def test_a_handler_at_work_is_finished_and_its_reply_sent_before_the_loop_ends(
         if packet["type"].startswith("notify")
     ]
     assert sent == ["notify_project_create"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_loop_though_a_handler_hangs_and_the_next_takes_its_work_over_at_once(
+    amie: Amie, child: Start, service: Sandbox, folder: Path, number: int
+) -> None:
+    (folder / "oursite.py").write_text(SITE)
+    os.mkfifo(folder / "go")
+    service.start_scenario(RPC)
+    loop = child("run", "--site", "oursite:site", "--interval", "3600")
+    loop.wait_for("at work")
+    loop.process.send_signal(number)
+    loop.wait_for("A second SIGTERM or Ctrl-C does not wait.")
+    while loop.process.poll() is None:  # those within a second of the first count as the first
+        loop.process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            loop.process.wait(0.1)
+    assert loop.end() != 0
+    assert "Traceback" not in loop.errors
+    [line] = [line for line in loop.errors.splitlines() if "Ended at once" in line]
+    assert f"The handler of {RPC} for packet" in line
+
+    (folder / "go").unlink()
+    assert "Worked: 1 replied. Arrived: 1." in amie("run", "--once", "--site", "oursite:site").out
 
 
 # The sandbox, in a process of its own

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from amie_engine import Runner, Site, Work
+from amie_engine.engine.outbox import Outgoing
+from amie_engine.errors import AMIEEngineError
 from amie_engine.site import Round
+from amie_engine.site.observing import Observer, SendResult
 from amie_engine.site.stopping import stopping_on_signals
 from tests.site.site_world import HTML, FlakyService, World, handling
 
@@ -122,13 +127,73 @@ def test_a_signal_while_a_handler_is_at_work_does_not_cut_it_off(world: World) -
 
 
 @pytest.mark.parametrize("seconds", [1.0, 60.0])
-def test_ctrl_c_again_after_a_moment_does_not_wait(seconds: float) -> None:
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_after_a_moment_does_not_wait(
+    seconds: float, first: signal.Signals, second: signal.Signals
+) -> None:
     stop = threading.Event()
     with stopping_on_signals(stop, stopwatch=iter([0.0, seconds]).__next__):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), first)
         assert stop.wait(ENOUGH)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), second)
+
+
+def test_while_one_handler_is_waited_for_what_another_decides_is_sent_and_nothing_polled(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    world.database = f"sqlite:///{tmp_path / 'amie.db'}"
+    world.restart()
+    for _ in range(2):
+        world.client.start_scenario(RPC)
+    both_at_work, replies, hangs = threading.Barrier(3), threading.Event(), threading.Event()
+    events: list[str] = []
+    sent = threading.Event()
+    turns = iter((hangs, replies))
+
+    def handler(packet: Any, work: Work) -> Any:
+        turn = next(turns)
+        both_at_work.wait(ENOUGH)
+        assert turn.wait(ENOUGH)
+        return work.fail("no")
+
+    class Witness(Observer):
+        def polled(self, seconds: float, error: AMIEEngineError | None) -> None:
+            events.append("polled")
+
+        def sent(self, outgoing: Outgoing, result: SendResult) -> None:
+            events.append("sent")
+            sent.set()
+
+        def stopping(self) -> None:
+            events.append("stopping")
+            replies.set()
+
+    stop = threading.Event()
+    runner = Runner(
+        world.engine,
+        world.client,
+        handling(RPC, handler),
+        interval=3600.0,
+        workers=2,
+        observers=[Witness()],
+    )
+    loop = threading.Thread(target=runner.run, args=(stop,))
+    loop.start()
+    both_at_work.wait(ENOUGH)
+    stop.set()
+    assert sent.wait(ENOUGH)
+    assert loop.is_alive()
+    with world.engine.database.read() as cursor:
+        [trace] = world.engine.daemons.all(cursor)
+    assert (trace.stopped_at, trace.next_poll_at) == (None, None)
+    hangs.set()
+    loop.join(ENOUGH)
+    assert not loop.is_alive()
+    assert events[events.index("stopping") :] == ["stopping", "sent", "sent"]
+    assert caplog.text.count("was called 0 min ago: it is waited for.") == 2
 
 
 def test_one_key_press_that_arrives_twice_is_one(world: World) -> None:

@@ -153,8 +153,9 @@ def run(
 
     Handlers are called in threads of their own, as many as --workers says; several daemons may share a log.
     While the service has no news, it is polled less and less often: longest_interval in the settings is the
-    limit. A handler that is at work at the end is finished first, and its reply sent. What goes wrong is
-    logged to standard error, and the loop goes on. With --json, whatever was done is a line of JSON.
+    limit. A handler that is at work at the end is finished first, and its reply sent; a second signal does
+    not wait for it. What goes wrong is logged to standard error, and the loop goes on. With --json, whatever
+    was done is a line of JSON.
 
     Under systemd, as a unit of Type=notify, it tells when it is ready, how polling goes and, where the unit
     has a watchdog, that it goes on. See status and health for how it does.

@@ -162,7 +162,8 @@ class Checkpoints:
 
         Where whoever had it before is gone and did not give it back, that counts as a failure.
         """
-        now, token = self._now(), new_token()
+        now = self._now()
+        token = new_token(now + lasts)
         try:
             with self._log.database.write() as cursor:
                 row = cursor.one(_ROW_LOCKED if cursor.is_postgresql else _ROW, self._key(name))

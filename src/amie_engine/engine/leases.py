@@ -25,6 +25,7 @@ __all__ = [
     "end_lease",
     "has_ended",
     "holder_is_gone",
+    "lasts_until",
     "new_token",
     "no_longer_at_work",
     "renew_lease",
@@ -68,8 +69,8 @@ _OF_NOTHING = Statement(
     " WHERE hub = :hub AND site = :site AND NOT EXISTS (SELECT 1 FROM amie_work w"
     " WHERE w.stream = l.stream AND w.packet_rec_id = l.packet_rec_id AND w.status <> 'done')"
 )
-_at_work: set[str] = set()
-"""The tokens of the leases under which something goes on in this process."""
+_at_work: dict[str, datetime] = {}
+"""The tokens of the leases under which something goes on in this process, and until when each lasts."""
 
 _LONG_OVER = timedelta(hours=1)
 """How long after its time a lease of nothing is swept away: whoever held it may still be about to end it."""
@@ -146,7 +147,9 @@ class Leases:
                 and not holder_is_gone(held[0], held[2])
             ):
                 return None
-            lease = Lease(stream, packet_rec_id, this_process(), new_token(), now, now + lasts, before)
+            lease = Lease(
+                stream, packet_rec_id, this_process(), new_token(now + lasts), now, now + lasts, before
+            )
             values = {
                 "hub": self._log.hub,
                 "site": self._log.site,
@@ -215,6 +218,8 @@ def renew_lease(cursor: Cursor, lease: Lease, now: datetime) -> None:
     """
     if cursor.run(_RENEW, _key(lease) | {"expires_at": format_time(now + lease.lasts)}) == 0:
         raise _lost(lease)
+    if lease.token in _at_work:
+        _at_work[lease.token] = now + lease.lasts
 
 
 def end_lease(unit: UnitOfWork, lease: Lease) -> None:
@@ -227,17 +232,23 @@ def end_lease(unit: UnitOfWork, lease: Lease) -> None:
         raise _lost(lease)
 
 
-def new_token() -> str:
+def new_token(expires_at: datetime) -> str:
     """Return what tells a lease from every other, before it is committed: from then on everybody can see it.
     Until `no_longer_at_work`, something goes on under it in this process."""
     token = token_hex(8)
-    _at_work.add(token)
+    _at_work[token] = expires_at
     return token
+
+
+def lasts_until(token: str) -> datetime | None:
+    """Return until when a lease lasts, or lasted, under which something goes on in this process; None where
+    nothing does."""
+    return _at_work.get(token)
 
 
 def no_longer_at_work(token: str) -> None:
     """Note that nothing goes on in this process any more under the lease of a token."""
-    _at_work.discard(token)
+    _at_work.pop(token, None)
 
 
 def holder_is_gone(holder: str, token: str) -> bool:

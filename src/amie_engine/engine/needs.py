@@ -12,9 +12,11 @@ from typing import Any
 
 from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.engine.daemons import Daemon
+from amie_engine.engine.leases import Lease
 from amie_engine.engine.service import Service, ServiceState
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
 from amie_engine.engine.work import NO_HANDLER, WorkRow
+from amie_engine.engine.work_record import ABANDONED
 
 __all__ = [
     "Need",
@@ -49,6 +51,7 @@ class NeedKind(StrEnum):
     PARKED = "parked"
     ASKING = "asking"
     NO_HANDLER = "no-handler"
+    HANGING = "hanging"
     OVERDUE = "overdue"
     UNKNOWN = "unknown-at-service"
     SUBSCRIBER = "subscriber"
@@ -170,7 +173,11 @@ def needs_of_subscribers(subscribers: Sequence[SubscriberRow]) -> Iterator[Need]
 
 
 def needs_of_transactions(
-    there: Sequence[OpenOne], rejected: Sequence[RejectedEntry], work: Sequence[WorkRow], now: datetime
+    there: Sequence[OpenOne],
+    rejected: Sequence[RejectedEntry],
+    work: Sequence[WorkRow],
+    daemons: Sequence[Daemon],
+    now: datetime,
 ) -> list[Need]:
     """Return what needs a person in single transactions: each transaction once, and each type of packet once
     that the site has no handler for; that with the nearest deadline first."""
@@ -183,6 +190,10 @@ def needs_of_transactions(
             unhandled.setdefault(row.packet_type, []).append(row)
         elif row.waits_for_a_person:
             found.setdefault(row.stream, _of_work(row))
+        elif row.overrun is not None:
+            found.setdefault(row.stream, _of_overrun(row, row.overrun, now))
+        elif _hangs_elsewhere(row, daemons, now):
+            found.setdefault(row.stream, _of_taken_over(row))
     covered = {row.stream for rows in unhandled.values() for row in rows}
     for one in there:
         if one.is_overdue(now) and one.stream not in covered:
@@ -227,6 +238,34 @@ def _of_work(row: WorkRow) -> Need:
         kind, command = NeedKind.PARKED, f"amie-engine retry {name}"
         look = f"amie-engine show {name} --documents"
     return Need(kind, what, command, look, name, row.opened_at, row.deadline)
+
+
+def _hangs_elsewhere(row: WorkRow, daemons: Sequence[Daemon], now: datetime) -> bool:
+    """Whether work was taken over from a handler that is still at it: no daemon that could have begun it has
+    ended since."""
+    if row.status != "running" or row.reason != ABANDONED:
+        return False
+    there = [daemon for daemon in daemons if daemon.stopped_at is None or daemon.stopped_at >= row.opened_at]
+    return bool(there) and all(one.is_alive(now) and one.started_at <= row.opened_at for one in there)
+
+
+def _of_overrun(row: WorkRow, lease: Lease, now: datetime) -> Need:
+    name = _name(row.trans_rec_id, row.stream)
+    minutes = round((now - lease.taken_at).total_seconds() / 60)
+    what = (
+        f"The handler of {row.packet_type} has been at work on it for {minutes} min, longer than its lease:"
+        " restart the daemon"
+    )
+    return Need(NeedKind.HANGING, what, f"amie-engine show {name}", None, name, lease.taken_at, row.deadline)
+
+
+def _of_taken_over(row: WorkRow) -> Need:
+    name = _name(row.trans_rec_id, row.stream)
+    what = (
+        f"A handler of {row.packet_type} has been at work on it for longer than its lease, and another was"
+        " called: restart the daemon"
+    )
+    return Need(NeedKind.HANGING, what, f"amie-engine show {name}", None, name, row.opened_at, row.deadline)
 
 
 def _of_unhandled(rows: Sequence[WorkRow]) -> Need:

@@ -168,6 +168,6 @@ def read_status(engine: Engine, view: View) -> Status:
             *needs_of_service(daemons, alive, service, now),
             *needs_of_quarantine(quarantined, moment(oldest)),
             *needs_of_subscribers(subscribers),
-            *needs_of_transactions(there, rejected, rows, now),
+            *needs_of_transactions(there, rejected, rows, daemons, now),
         ),
     )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amie_engine.engine.drafts import draft_for, request_of
-from amie_engine.engine.leases import Lease
+from amie_engine.engine.leases import Lease, holder_is_gone, lasts_until
 from amie_engine.engine.ordering import Blocker, OpenTransaction, OrderRule, blockers
 from amie_engine.engine.record_id import waits_for_first_answer
 from amie_engine.engine.state import TransactionState, WorkItem
@@ -72,6 +72,8 @@ class WorkRow:
         deadline: Until when the hub expects the answer.
         blocked_by: What comes before it, where it is blocked.
         lease: Who is at work on it, where it is running.
+        overrun: The lease on it that ran out, where nobody has ended it and nobody has taken the work over:
+            whoever has it hangs, or is on a host that is gone.
     """
 
     stream: str
@@ -87,6 +89,7 @@ class WorkRow:
     deadline: datetime | None
     blocked_by: Blocker | None = None
     lease: Lease | None = None
+    overrun: Lease | None = None
 
     @property
     def waits_for_a_person(self) -> bool:
@@ -144,6 +147,7 @@ class WorkQueue:
         self._engine = engine
         self.rules = tuple(rules)
         self.record = WorkRecord(engine)
+        self._taken: dict[str, WorkRow] = {}
 
     def open(self) -> list[WorkRow]:
         """Return every item that is not done, also those that wait."""
@@ -167,7 +171,23 @@ class WorkQueue:
 
     def take(self, row: WorkRow, *, lasts: timedelta) -> Lease | None:
         """Take the lease of an item; None where another worker was faster, or it is done."""
-        return self._engine.leases.take(row.stream, row.packet_rec_id, lasts=lasts)
+        lease = self._engine.leases.take(row.stream, row.packet_rec_id, lasts=lasts)
+        if lease is not None:
+            self._taken[lease.token] = replace(row, status="running", lease=lease)
+            self.at_work()  # forgets those that have ended
+        return lease
+
+    def at_work(self) -> list[WorkRow]:
+        """Return the items that this engine has taken and that handlers are at work on, in this process, each
+        with its lease as it stands: also where that ran out, and another has taken the work over."""
+        found = []
+        for token, row in tuple(self._taken.items()):
+            until = lasts_until(token)
+            if until is None:
+                self._taken.pop(token, None)
+            elif row.lease is not None:
+                found.append(replace(row, lease=replace(row.lease, expires_at=until)))
+        return found
 
     def begin(self, lease: Lease) -> Assignment | None:
         """Return what a handler needs for an item; None where it has to wait, or is done.
@@ -299,6 +319,8 @@ class WorkQueue:
         lease = leases.get((row.stream, row.packet_rec_id))
         if lease is not None and not lease.is_over(now):
             return replace(row, status="running", lease=lease)
+        if lease is not None and not holder_is_gone(lease.holder, lease.token):
+            row = replace(row, overrun=lease)
         blocker = None if row.may_pass else waiting.get(row.stream)
         return row if blocker is None else replace(row, status="blocked", blocked_by=blocker)
 

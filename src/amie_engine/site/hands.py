@@ -26,7 +26,8 @@ _GOES_ON = frozenset({Worked.REPLIED, Worked.ASKED, Worked.FAILED, Worked.PARKED
 class Hands:
     """Threads that work, and tell the loop what they have done.
 
-    They are there during a ``with`` block; at its end each finishes what it is at.
+    They are there during a ``with`` block; at its end each finishes what it is at, unless the block was left
+    with an exception: somebody does not want to wait.
 
     Args:
         tasks: What they do, each in a thread of its own. None of them raises.
@@ -39,6 +40,7 @@ class Hands:
         self._news = threading.Event()
         self._changed = threading.Condition()
         self._looks = 0
+        self._at_work = len(tasks)
         # Daemons: nobody waits for them who wants to end at once, with a second Ctrl-C.
         self._threads = [
             threading.Thread(target=self._go_on, args=(task,), name=f"amie-worker-{number}", daemon=True)
@@ -51,10 +53,17 @@ class Hands:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        if raised is None:
+            for thread in self._threads:
+                thread.join()
+
+    @property
+    def are_at_work(self) -> bool:
+        """Whether any of the threads has not ended yet."""
+        with self._changed:
+            return self._at_work > 0
 
     def wait(self, seconds: float) -> None:
         """Wait until something was done, it is to stop, or the time is up."""
@@ -81,6 +90,14 @@ class Hands:
         self.look_again()
 
     def _go_on(self, task: Task) -> None:
+        try:
+            self._work(task)
+        finally:
+            with self._changed:
+                self._at_work -= 1
+            self._news.set()
+
+    def _work(self, task: Task) -> None:
         while not self._stop.is_set():
             looks = self._looks
             result = task(self._stop)

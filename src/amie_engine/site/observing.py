@@ -60,6 +60,9 @@ class Observer:
     def planned(self, next_poll_at: datetime | None, *, key_is_refused: bool) -> None:
         """What was due is done; the service is asked again then, if that is known."""
 
+    def hanging(self, *, all_hang: bool) -> None:
+        """All threads that call handlers hang past their leases; or one of them is free again."""
+
     def stopping(self) -> None:
         """The loop is to end; what is under way is finished first."""
 
@@ -96,6 +99,9 @@ class Observers(Observer):
 
     def planned(self, next_poll_at: datetime | None, *, key_is_refused: bool) -> None:
         self._tell(lambda observer: observer.planned(next_poll_at, key_is_refused=key_is_refused))
+
+    def hanging(self, *, all_hang: bool) -> None:
+        self._tell(lambda observer: observer.hanging(all_hang=all_hang))
 
     def stopping(self) -> None:
         self._tell(lambda observer: observer.stopping())

@@ -7,7 +7,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from amie_engine._logging import about
 from amie_engine.client import AMIEClient
@@ -16,12 +18,13 @@ from amie_engine.engine.subscription import Subscription
 from amie_engine.errors import AMIEEngineError, InternalError
 from amie_engine.site.client_states import ClientStates
 from amie_engine.site.handlers import Site
+from amie_engine.site.hands import Task
 from amie_engine.site.observing import Observer
 from amie_engine.site.poller import FULL_LISTING_EVERY, Poller
 from amie_engine.site.round import Round
 from amie_engine.site.sender import Sender
 from amie_engine.site.telling import told
-from amie_engine.site.worker import Worker
+from amie_engine.site.worker import Worked, Worker
 
 __all__ = ["Parts", "attempt"]
 
@@ -118,6 +121,27 @@ class Parts:
             result.undelivered += delivery.error is not None
 
         attempt(result, f"delivering to {subscription.name}", deliver)
+
+    def tasks(self, workers: int) -> list[Task]:
+        """Return what is done in threads: handlers are called in so many, each subscriber in its own."""
+        delivering = [partial(self._deliver_alone, each) for each in self._site.subscriptions]
+        return [*[self._work_alone] * workers, *delivering]
+
+    def _work_alone(self, stop: threading.Event) -> Round:
+        """Call the handlers for all that may be worked on now, and nothing else."""
+        result = Round()
+        try:
+            attempt(result, "working", lambda result: self.work(result, stop))
+        except SystemExit:  # a handler's; it is on record, and ends no daemon from within a thread
+            result.worked[Worked.FAILED] += 1
+        return result
+
+    def _deliver_alone(self, subscription: Subscription, stop: threading.Event) -> Round:
+        """Call one subscriber for all that is new to it, and nothing else."""
+        result = Round()
+        with suppress(SystemExit):  # likewise
+            self.deliver(subscription, result, stop)
+        return result
 
     def note_deadlines(self, result: Round) -> None:
         """Put on record which deadlines are near, and which have passed."""

@@ -27,6 +27,9 @@ class Presence(Observer):
     """Notes that this process is at work, and how its polls go: after a poll, at once where that changes
     anything, and now and then while no poll is due.
 
+    While all handlers hang, it notes nothing: a daemon that is of no use must not be taken for one that is at
+    work.
+
     A database that can't be written is warned of once, and tried again with the next note.
 
     Args:
@@ -38,6 +41,7 @@ class Presence(Observer):
         self._daemon: Daemon | None = None
         self._noted: Daemon | None = None
         self._goes_on = False
+        self._all_hang = False
         self._swept_at: datetime | None = None
         self._warned = False
 
@@ -65,6 +69,15 @@ class Presence(Observer):
         self._daemon = daemon
         self._note_if_due()
 
+    def hanging(self, *, all_hang: bool) -> None:
+        self._all_hang = all_hang
+        self._note_if_due()
+
+    def stopping(self) -> None:
+        if self._daemon is not None:
+            self._daemon = replace(self._daemon, next_poll_at=None)
+            self._note()
+
     def stopped(self) -> None:
         if self._daemon is not None:
             self._daemon = replace(self._daemon, stopped_at=self._engine.now(), next_poll_at=None)
@@ -76,7 +89,7 @@ class Presence(Observer):
 
     def _note_if_due(self) -> None:
         daemon, noted, now = self._daemon, self._noted, self._engine.now()
-        if daemon is None:
+        if daemon is None or self._all_hang:
             return
         if noted is None or _told_at_once(daemon) != _told_at_once(noted):
             self._note()

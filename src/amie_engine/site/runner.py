@@ -6,17 +6,15 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 
 from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
-from amie_engine.engine.subscription import Subscription
 from amie_engine.errors import ServiceAuthenticationError, SettingsError
 from amie_engine.site.handlers import Site
-from amie_engine.site.hands import LOOK_AGAIN, Hands, Task
+from amie_engine.site.hands import LOOK_AGAIN, Hands
+from amie_engine.site.hanging import HangingHandlers
 from amie_engine.site.observing import Observer, Observers
 from amie_engine.site.pace import Pace
 from amie_engine.site.parts import Parts, attempt
@@ -91,6 +89,7 @@ class Runner:
         self._workers = workers
         self._jitter = jitter
         self._observer = Observers((Presence(engine), *observers))
+        self._hanging = HangingHandlers(engine, workers, self._observer)
         self._parts = Parts(
             engine,
             client,
@@ -246,20 +245,28 @@ class Runner:
 
         Handlers are called in threads of their own, and each subscriber is in one of its own: a slow one
         holds up neither polling nor sending. One that is at work at the end is finished first, and what was
-        decided is sent.
+        decided is sent, also meanwhile. A second signal does not wait for it.
 
         Args:
             stop: Set it to end the loop.
             on_round: Called with what was done, each time that something was done, or the service was asked.
+
+        Raises:
+            KeyboardInterrupt: A second signal came. Handlers may still be at work, in threads that end with
+                the process.
         """
         stop = stop or threading.Event()
         in_threads = not self.engine.database.is_in_memory
-        hands = Hands(self._tasks() if in_threads else (), stop)
+        hands = Hands(self._parts.tasks(self._workers) if in_threads else (), stop)
         self._observer.started()
         try:
             with stopping_on_signals(stop), hands:
                 self._loop(stop, hands, on_round, works=not in_threads)
+                self._finish(hands, on_round)
             self._send_what_was_decided(hands, on_round)
+        except KeyboardInterrupt:
+            self._hanging.tell_what_is_cut_off()
+            raise
         finally:
             self._observer.stopped()
         logger.info("Stopped.")
@@ -278,6 +285,7 @@ class Runner:
         works: bool,
     ) -> None:
         while not stop.is_set():
+            self._hanging.look()
             self._observer.alive()
             polls = self._is_poll_due()
             result, seconds = self.tick(stop, works=works)
@@ -288,13 +296,24 @@ class Runner:
                 on_round(result)
             if not (result.moved and not result.errors):
                 hands.wait(min(seconds, LOOK_AGAIN))
+
+    def _finish(self, hands: Hands, on_round: Callable[[Round], object] | None) -> None:
+        """Wait for handlers that are at work, and send meanwhile what others have decided."""
         self._observer.stopping()
+        self._hanging.tell_what_is_waited_for()
+        while hands.are_at_work:
+            hands.wait(LOOK_AGAIN)
+            if hands.are_at_work:
+                self._observer.alive()
+                self._send_what_was_decided(hands, on_round)
 
     def _send_what_was_decided(self, hands: Hands, on_round: Callable[[Round], object] | None) -> None:
         result = Round()
         hands.add_what_was_done(result)
         if not self._pace.is_refused:
             attempt(result, "sending", self._parts.send)
+        if result.key_is_refused:
+            self._plan_next_poll(result)  # nothing is sent any more
         if on_round is not None and (result.moved or result.delivered or result.errors):
             on_round(result)
 
@@ -316,27 +335,6 @@ class Runner:
         at_once = result.moved and not result.errors
         self._longest_pause = timedelta(seconds=pause)
         self._poll_at = self.engine.now() + timedelta(seconds=0 if at_once else pause)
-
-    def _tasks(self) -> list[Task]:
-        """What is done in threads of their own."""
-        delivering = [partial(self._deliver_alone, subscription) for subscription in self.site.subscriptions]
-        return [*[self._work_alone] * self._workers, *delivering]
-
-    def _work_alone(self, stop: threading.Event) -> Round:
-        """Call the handlers for all that may be worked on now, and nothing else."""
-        result = Round()
-        try:
-            attempt(result, "working", lambda result: self._parts.work(result, stop))
-        except SystemExit:  # a handler's; it is on record, and ends no daemon from within a thread
-            result.worked[Worked.FAILED] += 1
-        return result
-
-    def _deliver_alone(self, subscription: Subscription, stop: threading.Event) -> Round:
-        """Call one subscriber for all that is new to it, and nothing else."""
-        result = Round()
-        with suppress(SystemExit):  # likewise
-            self._parts.deliver(subscription, result, stop)
-        return result
 
 
 def _raise_first(result: Round) -> None:

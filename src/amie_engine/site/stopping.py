@@ -14,7 +14,7 @@ __all__ = ["stopping_on_signals"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SAME_KEY_PRESS = 1.0
-"""Seconds in which a second SIGINT is the first one again: a terminal and a wrapper may both pass it on."""
+"""Seconds in which a second signal is the first one again: a terminal and a wrapper may both pass it on."""
 
 
 @contextmanager
@@ -23,23 +23,22 @@ def stopping_on_signals(
 ) -> Iterator[None]:
     """SIGTERM and SIGINT set an event while the block runs, in the main thread; elsewhere nothing changes.
 
-    Another SIGINT a second later or more is a `KeyboardInterrupt`: whoever presses Ctrl-C again does not want
-    to wait.
+    Another of the two a second later or more is a `KeyboardInterrupt`: whoever asks again does not want to
+    wait.
 
     Args:
         stop: The event.
-        stopwatch: Gives seconds, to tell two key presses apart; for tests.
+        stopwatch: Gives seconds, to tell two signals apart; for tests.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    pressed: list[float] = []
+    came: list[float] = []
 
     def on_signal(number: int, frame: Any) -> None:
-        if number == signal.SIGINT:
-            pressed.append(stopwatch())
-            if pressed[-1] - pressed[0] >= _SAME_KEY_PRESS:
-                raise KeyboardInterrupt
+        came.append(stopwatch())
+        if came[-1] - came[0] >= _SAME_KEY_PRESS:
+            raise KeyboardInterrupt
         # From another thread: the one that was interrupted may hold the event's own lock at this moment.
         _thread.start_new_thread(stop.set, ())
 

@@ -19,13 +19,16 @@ __all__ = ["Supervised"]
 
 logger = logging.getLogger("amie_engine.site")
 
+_ALL_HANG = "All handlers hang."
+
 
 class Supervised(Observer):
     """Tells a supervisor when the loop has begun, that it goes on, how polling goes, and that it ends.
 
     Without a supervisor that asks for it, by ``NOTIFY_SOCKET`` in the environment, nothing is told. Signs of
     life go out only where ``WATCHDOG_USEC`` asks for them, four times in that time at most. They come from
-    the loop alone, so that one that hangs is noticed though handlers go on.
+    the loop alone, so that one that hangs is noticed though handlers go on. While all handlers hang, none
+    goes out: nothing but a restart helps.
 
     Args:
         environment: The variables.
@@ -43,13 +46,14 @@ class Supervised(Observer):
         self._stopwatch = stopwatch
         self._told_at = -self._every
         self._error: AMIEEngineError | None = None
+        self._all_hang = False
 
     def started(self) -> None:
         self._tell("READY=1", "STATUS=Polling the service for the first time.")
 
     def alive(self) -> None:
         now = self._stopwatch()
-        if self._every and now - self._told_at >= self._every:
+        if self._every and not self._all_hang and now - self._told_at >= self._every:
             self._told_at = now
             self._tell("WATCHDOG=1")
 
@@ -57,7 +61,9 @@ class Supervised(Observer):
         self._error = error
 
     def planned(self, next_poll_at: datetime | None, *, key_is_refused: bool) -> None:
-        if key_is_refused:
+        if self._all_hang:
+            status = _ALL_HANG
+        elif key_is_refused:
             status = "The service refuses the site's key."
         elif self._error is not None:
             status = f"The service can't be polled ({self._error.code})."
@@ -65,6 +71,10 @@ class Supervised(Observer):
             status = "The service answers."
         coming = "" if next_poll_at is None else f" Next poll at {next_poll_at.astimezone(UTC):%H:%M:%S} UTC."
         self._tell(f"STATUS={status}{coming}")
+
+    def hanging(self, *, all_hang: bool) -> None:
+        self._all_hang = all_hang
+        self._tell(f"STATUS={_ALL_HANG if all_hang else 'Handlers are called again.'}")
 
     def stopping(self) -> None:
         self._tell("STOPPING=1", "STATUS=Stopping, once what is under way is finished.")
