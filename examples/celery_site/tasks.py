@@ -17,7 +17,7 @@ from celery import Celery
 from amie_engine import AMIEClient, Engine, Runner
 from amie_engine.site import Worked, load_site
 
-__all__ = ["app", "exchange", "hand_out", "runner", "work_on"]
+__all__ = ["app", "deliver", "exchange", "hand_out", "runner", "work_on"]
 
 EVERY = float(os.environ.get("AMIE_EXCHANGE_EVERY", "10"))
 """Seconds between two looks at what is due. How often the service itself is polled, the runner decides."""
@@ -27,8 +27,15 @@ AGAIN = 6 * EVERY
 
 app = Celery("celery_site", broker=os.environ.get("AMIE_BROKER", "amqp://guest@127.0.0.1//"))
 app.conf.update(
-    beat_schedule={"exchange": {"task": "amie.exchange", "schedule": EVERY, "options": {"expires": EVERY}}},
-    task_routes={"amie.exchange": {"queue": "hub"}, "amie.work_on": {"queue": "work"}},
+    beat_schedule={
+        "exchange": {"task": "amie.exchange", "schedule": EVERY, "options": {"expires": EVERY}},
+        "deliver": {"task": "amie.deliver", "schedule": EVERY, "options": {"expires": EVERY}},
+    },
+    task_routes={
+        "amie.exchange": {"queue": "hub"},
+        "amie.work_on": {"queue": "work"},
+        "amie.deliver": {"queue": "work"},  # a slow subscriber holds up no poll
+    },
     task_ignore_result=True,
     task_acks_late=True,  # with the next line: a worker holds no message that another one could work on
     worker_prefetch_multiplier=1,
@@ -82,6 +89,15 @@ def work_on(trans_rec_id: str) -> str:
     if worked is Worked.REPLIED:
         exchange.apply_async(expires=EVERY)
     return str(worked)
+
+
+@app.task(name="amie.deliver", soft_time_limit=600, time_limit=720)
+def deliver() -> None:
+    """Call the site's subscribers for all that is new to them; the next message goes on where this one ends.
+
+    What one raises is in the log, and so is when that event is tried again.
+    """
+    runner().deliver_once()
 
 
 _handed_out: dict[str, float] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amie_engine import Engine
+from amie_engine.engine.open_transactions import read_open_around
 from amie_engine.engine.ordering import (
     ORDER_RULES,
     Blocker,
@@ -21,6 +22,7 @@ from amie_engine.engine.ordering import (
 )
 from amie_engine.packet.naming import Kind
 from amie_engine.protocol import TRANSACTION_TYPES
+from tests.engine import waiting
 from tests.engine.playing import filled, inform, rac, request, rpc, send, state_of
 
 RPC, RAC, RPM = "request_project_create", "request_account_create", "request_person_merge"
@@ -245,3 +247,36 @@ class TestEngine:
         for trans in (1, 2):
             engine.receive(request("request_project_inactivate", trans=trans, rec=trans * 10))
         assert self.begins(engine) == ["1", "2"]
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with Engine(f"sqlite:///{tmp_path_factory.mktemp('waiting') / 'amie.db'}", site="NCSA") as engine:
+        yield engine
+
+
+@waiting.any_open_transactions
+def test_one_transaction_is_looked_at_as_all_are(
+    one_by_one: Engine, listed: list[waiting.Asked], known: list[waiting.Person]
+) -> None:
+    """Whatever they name, and whatever names the directory knows together."""
+    waiting.put(one_by_one, listed, known)
+    waiting.assert_one_by_one_as_all_together(one_by_one, listed)
+
+
+@pytest.mark.parametrize("unknown", [1, "1", "no\x00number", "caf\udce9"])
+def test_in_a_transaction_that_the_log_does_not_know_nothing_is_ready(
+    engine: Engine, unknown: int | str
+) -> None:
+    assert engine.work.ready_in(unknown) == []
+
+
+def test_to_look_at_one_reads_none_that_cannot_hold_it_up(engine: Engine) -> None:
+    """They are all on one resource."""
+    for number in range(1, 6):
+        names = {"GrantNumber": f"G{number % 2}", "PiGlobalID": str(number), "RecordID": str(number)}
+        engine.receive(rpc(number, number * 10, body=names | {"PiPersonID": "", "ProjectID": ""}))
+    with engine.view() as view:
+        stream = view.require(4).stream
+        around = read_open_around(view.cursor, engine.hub, engine.site, stream)
+    assert sorted(each.first_packet for each in around) == [20, 40]

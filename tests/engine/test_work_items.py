@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from amie_engine.errors import LeaseLost
 from amie_engine.testing import Clock
 from tests.engine.courses import count_of
 from tests.engine.playing import dpc, events_of, filled, inform, npc, request, rpc, send
+from tests.engine.taken_over import TakenOverCases
 from tests.log.busy_site import assignment_of, leased
 
 
@@ -123,3 +125,9 @@ def test_after_the_service_refused_a_reply_a_person_decides(engine: Engine, row:
     send(engine)
     assert events_of(engine)[-1] == "packet_confirmed"
     assert engine.transactions()[0].problem is None
+
+
+class TestALeaseIsLost(TakenOverCases):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'amie.db'}"

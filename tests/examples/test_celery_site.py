@@ -13,7 +13,7 @@ import pytest
 from celery.contrib.testing.worker import start_worker
 from celery.signals import setup_logging, task_postrun
 
-from amie_engine import Engine, Work
+from amie_engine import Engine, RecordedEvent, Site, Work
 from celery_site import tasks
 from tests.examples.watching import (
     ENOUGH,
@@ -64,7 +64,7 @@ def broker() -> Iterator[None]:
     tasks.app.close()
     for queue in ("hub", "work"):
         with tasks.app.connection_for_write() as connection:
-            connection.default_channel.queue_delete(queue)
+            connection.default_channel.queue_purge(queue)
     opened = tasks.runner()
     opened.engine.close()
     opened.client.close()
@@ -142,6 +142,28 @@ def test_what_is_ready_is_handed_out_once_and_again_when_its_message_came_to_not
     watching.fail(5001, "not ours")
     tasks.hand_out()
     assert set(tasks._handed_out) == {"7002"}
+
+
+def test_subscribers_are_told_by_what_beat_sends_and_hold_up_no_poll(
+    watching: Engine, broker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, site = threading.Event(), Site(NAME)
+    heard: list[str | None] = []
+
+    @site.on_event("mail", types="packet_received")
+    def mail(event: RecordedEvent) -> None:
+        heard.append(event.trans_rec_id)
+        told.set()
+
+    monkeypatch.setattr(tasks, "load_site", lambda name: site)
+    tasks.runner()  # from here on it hears of things
+    watching.receive(request())
+    entry = tasks.app.conf.beat_schedule["deliver"]
+    tasks.app.send_task(entry["task"], **entry["options"])
+    assert _messages("work") == 1
+    with working():
+        assert told.wait(ENOUGH)
+    assert heard == ["5001"]
 
 
 def test_a_process_that_is_killed_at_work_is_replaced_and_the_work_done_once(

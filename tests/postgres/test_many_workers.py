@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+import pytest
+
+from amie_engine import Engine
+from amie_engine.errors import CommitInDoubt
+from amie_engine.testing.contract.story import SITE, project_request
+from tests.engine.taken_over import TakenOverCases
+from tests.log.busy_site import leased
+from tests.postgres.proxy import Proxy
 from tests.site.many_workers import check, work_off
 
 
 def test_each_item_is_worked_on_once(migrated: str) -> None:
     check(migrated, work_off(migrated, 60, 4), 60)
+
+
+class TestALeaseIsLost(TakenOverCases):
+    @pytest.fixture
+    def url(self, migrated: str) -> str:
+        return migrated
+
+
+@pytest.mark.parametrize("lost", ["lose_answers", "lose_commits"])
+def test_a_lease_whose_commit_is_in_doubt_keeps_nobody_from_the_work(proxy: Proxy, lost: str) -> None:
+    """Whether it was taken or not, this process is at work on nothing."""
+    with Engine(proxy.url, site=SITE) as engine:
+        engine.receive(project_request(1))
+        [row] = engine.work.ready()
+        setattr(proxy, lost, 1)
+        with pytest.raises(CommitInDoubt):
+            leased(engine, row)
+        assert engine.work.ready() == [row]
+        assert leased(engine, row).token

@@ -134,31 +134,43 @@ class Leases:
             LogError: The database can't be used.
         """
         now = self._now()
+        token = new_token(now + lasts)
+        try:
+            with self._log.database.write() as cursor:
+                lease = self._take_in(cursor, stream, packet_rec_id, token, now, lasts)
+        except BaseException:  # a commit in doubt: where the lease is there, nobody is at work under it
+            no_longer_at_work(token)
+            raise
+        if lease is None:
+            no_longer_at_work(token)
+        return lease
+
+    def _take_in(
+        self, cursor: Cursor, stream: str, packet_rec_id: str, token: str, now: datetime, lasts: timedelta
+    ) -> Lease | None:
+        """Take the lease in a transaction that the caller commits."""
         key = {"stream": stream, "packet_rec_id": packet_rec_id}
-        with self._log.database.write() as cursor:
-            may_begin = _MAY_BEGIN_LOCKED if cursor.is_postgresql else _MAY_BEGIN
-            if cursor.one(may_begin, key | {"taken_at": format_time(now)}) is None:
-                return None
-            held = cursor.one(_HELD, key)
-            before = None if held is None else held[0]
-            if (
-                held is not None
-                and datetime.fromisoformat(held[1]) > now
-                and not holder_is_gone(held[0], held[2])
-            ):
-                return None
-            lease = Lease(
-                stream, packet_rec_id, this_process(), new_token(now + lasts), now, now + lasts, before
-            )
-            values = {
-                "hub": self._log.hub,
-                "site": self._log.site,
-                "holder": lease.holder,
-                "token": lease.token,
-                "taken_at": format_time(lease.taken_at),
-                "expires_at": format_time(lease.expires_at),
-            }
-            cursor.run(_TAKE, key | values)
+        may_begin = _MAY_BEGIN_LOCKED if cursor.is_postgresql else _MAY_BEGIN
+        if cursor.one(may_begin, key | {"taken_at": format_time(now)}) is None:
+            return None
+        held = cursor.one(_HELD, key)
+        if (
+            held is not None
+            and datetime.fromisoformat(held[1]) > now
+            and not holder_is_gone(held[0], held[2])
+        ):
+            return None
+        before = None if held is None else held[0]
+        lease = Lease(stream, packet_rec_id, this_process(), token, now, now + lasts, before)
+        values = {
+            "hub": self._log.hub,
+            "site": self._log.site,
+            "holder": lease.holder,
+            "token": lease.token,
+            "taken_at": format_time(lease.taken_at),
+            "expires_at": format_time(lease.expires_at),
+        }
+        cursor.run(_TAKE, key | values)
         return lease
 
     def renew(self, lease: Lease) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from amie_engine.engine.drafts import draft_for, request_of
 from amie_engine.engine.leases import Lease, holder_is_gone, lasts_until
+from amie_engine.engine.open_transactions import read_open, read_open_around
 from amie_engine.engine.ordering import Blocker, OpenTransaction, OrderRule, blockers
 from amie_engine.engine.record_id import waits_for_first_answer
 from amie_engine.engine.state import TransactionState, WorkItem
-from amie_engine.engine.unit import UnitOfWork, View, in_unit
+from amie_engine.engine.unit import UnitOfWork, View, in_unit, storable
 from amie_engine.engine.work_record import (
     WorkRecord,
     decide_answer,
@@ -25,31 +25,21 @@ from amie_engine.engine.work_record import (
 from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import NewEvent
 from amie_engine.packet.base import Packet
-from amie_engine.packet.naming import Kind
 
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
 
 __all__ = ["NO_HANDLER", "AskedQuestion", "Assignment", "WorkQueue", "WorkRow"]
 
-_OPEN = Statement(
+_OPEN = (
     "SELECT w.stream, w.packet_rec_id, w.packet_type, t.trans_rec_id, w.status, w.attempts, w.not_before,"
     " w.reason, w.may_pass, w.opened_at, t.deadline"
     " FROM amie_work w JOIN amie_transactions t ON t.stream = w.stream"
-    " WHERE w.hub = :hub AND w.site = :site AND w.status <> 'done'"
+    " WHERE w.hub = :hub AND w.site = :site AND w.status <> 'done'{of_one}"
     " ORDER BY length(w.packet_rec_id), w.packet_rec_id"
 )
-_OPEN_TRANSACTIONS = Statement(
-    "SELECT stream, trans_rec_id, type, first_packet, turn, names FROM amie_transactions"
-    " WHERE hub = :hub AND site = :site AND state NOT IN ('completed', 'failed')"
-    " AND type IS NOT NULL AND first_packet IS NOT NULL"
-)
-_PERSONS_IN = (
-    "SELECT person_id, global_id, merged_into FROM amie_directory_persons WHERE hub = :hub AND site = :site"
-    " AND person_id IN (SELECT {value})"
-)
-_PERSONS_ON_SQLITE = Statement(_PERSONS_IN.format(value="value FROM json_each(:ids)"))
-_PERSONS_ON_POSTGRESQL = Statement(_PERSONS_IN.format(value="jsonb_array_elements_text(CAST(:ids AS jsonb))"))
+_OPEN_IN_ALL = Statement(_OPEN.format(of_one=""))
+_OPEN_IN_ONE = Statement(_OPEN.format(of_one=" AND w.stream = :stream"))
 
 NO_HANDLER = "no handler for "
 """How the reason begins for which work waits that the site has no handler for."""
@@ -156,18 +146,30 @@ class WorkQueue:
 
     def open_in(self, view: View) -> list[WorkRow]:
         """Return every item that is not done in one state of the log."""
-        log, now = self._engine.log, self._engine.now()
-        rows = [_row(*row) for row in view.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})]
-        if not rows:
-            return []
-        leases = self._engine.leases.all(view.cursor)
-        waiting = blockers(self._open_transactions(view.cursor), self.rules)
-        return [self._as_it_stands(row, leases, waiting, now) for row in rows]
+        log = self._engine.log
+        rows = view.cursor.all(_OPEN_IN_ALL, {"hub": log.hub, "site": log.site})
+        return self._as_they_stand(view.cursor, rows, read_open)
 
     def ready(self) -> list[WorkRow]:
         """Return the items that may be worked on now, by one worker or by several at once."""
         now = self._engine.now()
         return [row for row in self.open() if row.may_begin(now)]
+
+    def ready_in(self, trans_rec_id: int | str) -> list[WorkRow]:
+        """Return what `ready` lists of one transaction, without reading all the others; nothing where the log
+        does not know it.
+
+        Args:
+            trans_rec_id: The transaction's record id at the service.
+        """
+        log, now = self._engine.log, self._engine.now()
+        with self._engine.view() as view:
+            stream = view.find(storable(str(trans_rec_id)))
+            if stream is None:
+                return []
+            rows = view.cursor.all(_OPEN_IN_ONE, {"hub": log.hub, "site": log.site, "stream": stream})
+            found = self._as_they_stand(view.cursor, rows, partial(read_open_around, stream=stream))
+        return [row for row in found if row.may_begin(now)]
 
     def take(self, row: WorkRow, *, lasts: timedelta) -> Lease | None:
         """Take the lease of an item; None where another worker was faster, or it is done."""
@@ -287,25 +289,18 @@ class WorkQueue:
         with self._engine.log.read() as reader:
             return reader.document(lease.stream, version)
 
-    def _open_transactions(self, cursor: Cursor) -> list[OpenTransaction]:
-        values = {"hub": self._engine.hub, "site": self._engine.site}
-        rows = cursor.all(_OPEN_TRANSACTIONS, values)
-        names = [{kind: frozenset(found) for kind, found in json.loads(row[5]).items()} for row in rows]
-        ids = sorted({name for each in names for name in each.get(Kind.LOCAL_ID, ())})
-        statement = _PERSONS_ON_POSTGRESQL if cursor.is_postgresql else _PERSONS_ON_SQLITE
-        known = cursor.all(statement, values | {"ids": json.dumps(ids)}) if ids else []
-        persons = {row[0]: row[1:] for row in known}
-        return [
-            OpenTransaction(
-                stream=row[0],
-                trans_rec_id=row[1],
-                type=row[2],
-                first_packet=int(row[3]),
-                is_sites_turn=row[4] == "site",
-                names=_with_all_names(named, persons),
-            )
-            for row, named in zip(rows, names, strict=True)
-        ]
+    def _as_they_stand(
+        self,
+        cursor: Cursor,
+        rows: Sequence[Sequence[Any]],
+        read: Callable[[Cursor, str, str], list[OpenTransaction]],
+    ) -> list[WorkRow]:
+        if not rows:
+            return []
+        log, now = self._engine.log, self._engine.now()
+        leases = self._engine.leases.all(cursor)
+        waiting = blockers(read(cursor, log.hub, log.site), self.rules)
+        return [self._as_it_stands(_row(*row), leases, waiting, now) for row in rows]
 
     def _as_it_stands(
         self,
@@ -351,15 +346,3 @@ def _row(
         datetime.fromisoformat(opened_at),
         None if deadline is None else datetime.fromisoformat(deadline),
     )
-
-
-def _with_all_names(
-    named: Mapping[str, frozenset[str]], persons: Mapping[str, tuple[str | None, str | None]]
-) -> dict[str, frozenset[str]]:
-    """What a transaction names, its persons also by what the directory knows them as besides."""
-    local, worldwide = set(named.get(Kind.LOCAL_ID, ())), set(named.get(Kind.GLOBAL_ID, ()))
-    for name in tuple(local):
-        global_id, merged_into = persons.get(name, (None, None))
-        worldwide |= {global_id} if global_id else set()
-        local |= {merged_into} if merged_into else set()
-    return {**named, Kind.LOCAL_ID: frozenset(local), Kind.GLOBAL_ID: frozenset(worldwide)}

@@ -147,9 +147,8 @@ class Runner:
             TransactionNotFound: The log has no such transaction.
             LogError: The database can't be used.
         """
-        for row in self.engine.work.ready():
-            if row.trans_rec_id == str(trans_rec_id):
-                return self._parts.worker.work_on(row)
+        for row in self.engine.work.ready_in(trans_rec_id):
+            return self._parts.worker.work_on(row)
         with self.engine.view() as view:
             view.require(trans_rec_id)
         return Worked.NOT_YET

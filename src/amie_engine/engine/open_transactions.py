@@ -1,0 +1,111 @@
+"""The open transactions as the rules of order see them: all of a site's, or those that can hold up one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from amie_engine.engine.ordering import OpenTransaction
+from amie_engine.log.canonical import canonical_json
+from amie_engine.log.database import Cursor, Statement
+from amie_engine.packet.naming import Kind
+
+__all__ = ["read_open", "read_open_around"]
+
+Names = Mapping[str, frozenset[str]]
+
+
+def _of_a_list(sql: str) -> tuple[Statement, Statement]:
+    """A statement about a list of texts, on SQLite and on PostgreSQL."""
+    return (
+        Statement(sql.format(each="SELECT value FROM json_each(:texts)", find="instr")),
+        Statement(
+            sql.format(
+                each="SELECT value FROM jsonb_array_elements_text(CAST(:texts AS jsonb))", find="strpos"
+            )
+        ),
+    )
+
+
+_OPEN = Statement(
+    "SELECT stream, trans_rec_id, type, first_packet, turn, names FROM amie_transactions"
+    " WHERE hub = :hub AND site = :site AND state NOT IN ('completed', 'failed')"
+    " AND type IS NOT NULL AND first_packet IS NOT NULL"
+)
+_ONE = Statement(f"{_OPEN.sql} AND stream = :stream")
+# The names are canonical JSON: a name is in there if its JSON text is.
+_NAMING = _of_a_list(
+    f"{_OPEN.sql}"  # noqa: S608 # {each} and {find} are those above
+    " AND EXISTS (SELECT 1 FROM ({each}) AS wanted WHERE {find}(names, wanted.value) > 0)"
+)
+_PERSONS = _of_a_list(
+    "SELECT person_id, global_id, merged_into FROM amie_directory_persons WHERE hub = :hub AND site = :site"
+    " AND person_id IN ({each})"
+)
+_KNOWN_BY = _of_a_list(
+    "SELECT person_id FROM amie_directory_persons WHERE hub = :hub AND site = :site"
+    " AND (merged_into IN ({each}) OR global_id IN ({each}))"
+)
+
+
+def read_open(cursor: Cursor, hub: str, site: str) -> list[OpenTransaction]:
+    """Return all open transactions of a site."""
+    key = {"hub": hub, "site": site}
+    return _open_transactions(cursor, key, cursor.all(_OPEN, key))
+
+
+def read_open_around(cursor: Cursor, hub: str, site: str, stream: str) -> list[OpenTransaction]:
+    """Return an open transaction with all that can hold it up, and maybe others.
+
+    No rule holds up a transaction for what shares no name with it, or a resource alone.
+    """
+    key = {"hub": hub, "site": site}
+    found = _open_transactions(cursor, key, cursor.all(_ONE, key | {"stream": stream}))
+    names = {
+        name for each in found for kind in each.names if kind != Kind.RESOURCE for name in each.names[kind]
+    }
+    names |= {row[0] for row in _all_of(cursor, _KNOWN_BY, key, names)}
+    return _open_transactions(cursor, key, _all_of(cursor, _NAMING, key, map(canonical_json, names)))
+
+
+def _open_transactions(
+    cursor: Cursor, key: Mapping[str, str], rows: Sequence[Sequence[Any]]
+) -> list[OpenTransaction]:
+    names: list[Names] = [
+        {kind: frozenset(found) for kind, found in json.loads(row[5]).items()} for row in rows
+    ]
+    ids = {name for each in names for name in each.get(Kind.LOCAL_ID, ())}
+    persons = {row[0]: (row[1], row[2]) for row in _all_of(cursor, _PERSONS, key, ids)}
+    return [
+        OpenTransaction(
+            stream=row[0],
+            trans_rec_id=row[1],
+            type=row[2],
+            first_packet=int(row[3]),
+            is_sites_turn=row[4] == "site",
+            names=_with_all_names(named, persons),
+        )
+        for row, named in zip(rows, names, strict=True)
+    ]
+
+
+def _all_of(
+    cursor: Cursor, statements: tuple[Statement, Statement], values: Mapping[str, str], texts: Iterable[str]
+) -> Sequence[Sequence[Any]]:
+    """Run a statement about a list of texts; where there are none, it finds nothing."""
+    listed = json.dumps(sorted(texts))
+    on_sqlite, on_postgresql = statements
+    return cursor.all(on_postgresql if cursor.is_postgresql else on_sqlite, {**values, "texts": listed})
+
+
+def _with_all_names(
+    named: Names, persons: Mapping[str, tuple[str | None, str | None]]
+) -> dict[str, frozenset[str]]:
+    """What a transaction names, its persons also by what the directory knows them as besides."""
+    local, worldwide = set(named.get(Kind.LOCAL_ID, ())), set(named.get(Kind.GLOBAL_ID, ()))
+    for name in tuple(local):
+        global_id, merged_into = persons.get(name, (None, None))
+        worldwide |= {global_id} if global_id else set()
+        local |= {merged_into} if merged_into else set()
+    return {**named, Kind.LOCAL_ID: frozenset(local), Kind.GLOBAL_ID: frozenset(worldwide)}

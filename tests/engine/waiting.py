@@ -1,0 +1,131 @@
+"""Open transactions by chance, as the log's tables have them, and what may be worked on of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from amie_engine import Engine
+from amie_engine.log.canonical import canonical_json
+from amie_engine.log.database import Statement
+from amie_engine.packet.naming import Kind
+from amie_engine.protocol import TRANSACTION_TYPES
+
+_TRANSACTION = Statement(
+    "INSERT INTO amie_transactions (stream, hub, site, trans_rec_id, type, state, version, turn, due,"
+    " opened_at, opened_position, updated_at, held, anomalies, first_packet, names)"
+    " VALUES (:number, :hub, :site, :number, :type, :state, 1, :turn, '[]',"
+    " :at, 1, :at, 0, '[]', :number, :names)"
+)
+_WORK = Statement(
+    "INSERT INTO amie_work (stream, packet_rec_id, hub, site, packet_type, status, attempts, may_pass,"
+    " opened_at) VALUES (:number, :number, :hub, :site, :type, :status, 0, :may_pass, :at)"
+)
+_PERSON = Statement(
+    "INSERT INTO amie_directory_persons (hub, site, person_id, global_id, merged_into)"
+    " VALUES (:hub, :site, :person_id, :global_id, :merged_into)"
+)
+_ODD = 'é"\\'
+_NAMES = ["a", "ab", _ODD]
+_HERE, _ELSEWHERE = {"hub": "access", "site": "NCSA"}, {"hub": "access", "site": "SDSC"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A transaction, whose number is that of its work's packet, too."""
+
+    number: int
+    type: str
+    state: str
+    turn: str
+    names: Mapping[str, list[str]]
+    status: str
+    may_pass: bool
+    here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What the directory knows a person as besides."""
+
+    person_id: str
+    global_id: str | None
+    merged_into: str | None
+
+
+_some = st.lists(st.sampled_from(_NAMES), max_size=2, unique=True)
+_maybe = st.none() | st.sampled_from(_NAMES)
+_asked = st.builds(
+    Asked,
+    st.integers(1, 40),
+    st.sampled_from([*TRANSACTION_TYPES]),
+    st.sampled_from(["requested", "in-progress", "in-progress", "completed"]),
+    st.sampled_from(["site", "hub"]),
+    st.fixed_dictionaries({}, optional={kind: _some for kind in Kind if kind is not Kind.LOGIN}),
+    st.sampled_from(["ready", "ready", "ready", "parked", "done"]),
+    st.sampled_from([False, False, True]),
+    st.sampled_from([True, True, True, False]),
+)
+_transactions = st.lists(_asked, max_size=10, unique_by=lambda each: each.number)
+_persons = st.lists(
+    st.builds(Person, st.sampled_from(_NAMES), _maybe, _maybe),
+    max_size=4,
+    unique_by=lambda each: each.person_id,
+)
+
+
+def _two(first: dict[str, list[str]], second: dict[str, list[str]]) -> list[Asked]:
+    """Two requests that wait for the site."""
+    return [
+        Asked(number, "request_user_modify", "requested", "site", names, "ready", may_pass=False, here=True)
+        for number, names in ((1, first), (2, second))
+    ]
+
+
+_CASES: list[tuple[list[Asked], list[Person]]] = [
+    (_two({Kind.PROJECT: [_ODD]}, {Kind.PROJECT: [_ODD]}), []),
+    (_two({Kind.LOCAL_ID: ["a"]}, {Kind.GLOBAL_ID: ["7"]}), [Person("a", "7", None)]),
+    (_two({Kind.GLOBAL_ID: ["7"]}, {Kind.LOCAL_ID: ["a"]}), [Person("a", "7", None)]),
+    (_two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("a", None, "b")]),
+    (_two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("b", None, "a")]),
+    (_two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("a", "7", None), Person("b", "7", None)]),
+    (
+        _two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}),
+        [Person("a", None, "c"), Person("b", None, "c")],
+    ),
+]
+"""Those in which the second waits for the first by a name that is hard to find."""
+
+
+def any_open_transactions(test: Callable[..., None]) -> Callable[..., None]:
+    """Have a test take open transactions and persons: by chance, and some that are hard."""
+    for listed, known in _CASES:
+        test = example(listed, known)(test)
+    return given(_transactions, _persons)(test)
+
+
+def put(engine: Engine, listed: Iterable[Asked], known: Iterable[Person]) -> None:
+    """Have a log's tables hold these transactions and persons, and no others."""
+    with engine.database.write() as cursor:
+        for table in ("amie_transactions", "amie_work", "amie_directory_persons"):
+            cursor.run(Statement(f"DELETE FROM {table}"), {})
+        for each in listed:
+            site = _HERE if each.here else _ELSEWHERE
+            key = {**site, "number": str(each.number), "type": each.type, "at": "2026-01-15T12:00:00+00:00"}
+            names = canonical_json(dict(each.names))
+            cursor.run(_TRANSACTION, key | {"state": each.state, "turn": each.turn, "names": names})
+            cursor.run(_WORK, key | {"status": each.status, "may_pass": int(each.may_pass)})
+        for person in known:
+            values = {"person_id": person.person_id, "global_id": person.global_id}
+            cursor.run(_PERSON, _HERE | values | {"merged_into": person.merged_into})
+
+
+def assert_one_by_one_as_all_together(engine: Engine, listed: Iterable[Asked]) -> None:
+    """What is ready in each transaction is what is ready in all."""
+    together = {row.trans_rec_id: row for row in engine.work.ready()}
+    for each in listed:
+        row = together.get(str(each.number))
+        assert engine.work.ready_in(each.number) == ([] if row is None else [row])
