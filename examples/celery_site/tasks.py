@@ -12,12 +12,12 @@ import threading
 import time
 from functools import cache
 
-from celery import Celery
+from celery import Celery, signals
 
 from amie_engine import AMIEClient, Engine, Runner
 from amie_engine.site import Worked, load_site
 
-__all__ = ["app", "deliver", "exchange", "hand_out", "runner", "work_on"]
+__all__ = ["app", "deliver", "exchange", "hand_out", "leave", "runner", "work_on"]
 
 EVERY = float(os.environ.get("AMIE_EXCHANGE_EVERY", "10"))
 """Seconds between two looks at what is due. How often the service itself is polled, the runner decides."""
@@ -64,6 +64,14 @@ def _open() -> Runner:
     engine = Engine(database, site=site.name, hub=settings.get("AMIE_ENGINE_HUB", "access"))
     client = AMIEClient(site.name, settings["AMIE_ENGINE_API_KEY"], settings["AMIE_ENGINE_URL"])
     return Runner(engine, client, site)
+
+
+@signals.worker_process_shutdown.connect  # of a pool of processes, each of them
+@signals.worker_shutdown.connect  # of a pool of threads
+def leave(**_: object) -> None:
+    """Tell the log that this process polls no more: for `amie-engine status`, it did not crash then."""
+    if _open.cache_info().currsize:
+        _open().leave()
 
 
 @app.task(name="amie.exchange")
