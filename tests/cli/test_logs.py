@@ -75,8 +75,12 @@ def test_lines_for_people_stay_as_they_are(child: Start, service: Sandbox, folde
     loop = child("run", "--site", "campus.site:site", "--interval", "3600")
     loop.wait_for("notify_project_create of transaction")
     assert loop.stop(signal.SIGTERM) == 0
-    first = loop.errors.splitlines()[0]
-    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ INFO amie_engine\.site: Received", first)
+    first, second = loop.errors.splitlines()[:2]
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
+    assert re.match(
+        rf"{time} INFO amie_engine\.cli: amie-engine \S+ runs site NCSA at sandbox: service", first
+    )
+    assert re.match(rf"{time} INFO amie_engine\.site: Received", second)
 
 
 def test_an_exception_of_the_sites_own_logging_is_in_its_line(

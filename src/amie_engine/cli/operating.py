@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from amie_engine import __version__
 from amie_engine.cli.logs import log_to_stderr
 from amie_engine.cli.opening import open_client, open_engine
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteName
@@ -216,6 +217,14 @@ def run(
             _report(result, as_json=as_json)
             went_wrong = result.worked[Worked.FAILED] or result.worked[Worked.PARKED] or result.undelivered
             raise typer.Exit(1 if result.errors or went_wrong else 0)
+        logger.info(
+            "amie-engine %s runs site %s at %s: service %s, log %s.",
+            __version__,
+            engine.site,
+            engine.hub,
+            client.amie_url,
+            engine.database.url,
+        )
         runner.run(stop, on_round=_report_line if as_json else None)
 
 
