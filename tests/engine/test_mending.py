@@ -94,6 +94,13 @@ def test_who_changed_which_fields_is_on_record_and_no_value_is(refused: Engine) 
     assert "Secretname" not in str(entry.facts) + entry.sentence
 
 
+def test_a_change_to_what_is_there_already_is_none(refused: Engine) -> None:
+    packet: Any = refused.outbox.rejected(1)[0].packet
+    with pytest.raises(ChangeInvalid, match="has these values already"):
+        refused.resend(1, {"PiRemoteSiteLogin": packet.PiRemoteSiteLogin}, actor="help desk")
+    assert refused.outbox.open() == []
+
+
 def test_as_it_is_nothing_has_changed(refused: Engine) -> None:
     before = refused.outbox.rejected(1)[0].packet
     refused.resend(1, actor="help desk")

@@ -117,7 +117,8 @@ def decide_resend(
     Raises:
         TransactionClosed: The transaction has ended.
         NothingRefused: Nothing in it waits to be mended; somebody was faster, perhaps.
-        ChangeInvalid: A change names no field of the packet, or gives it a value that it can't have.
+        ChangeInvalid: A change names no field of the packet, gives it a value that it can't have, or all of
+            them change nothing.
         ReplyAlreadyDecided: The transaction is being set failed.
         ReplyIncomplete, ReplyInvalid: Items are missing, AMIE forbids something, or the packet was erased.
     """
@@ -137,6 +138,11 @@ def decide_resend(
         )
     before = dict(packet._body)
     _change(packet, changes)
+    if changes and packet._body == before:
+        raise ChangeInvalid(
+            f"The {entry.packet_type} of {_name(state)} has these values already.",
+            hint="Change another field, or have it sent as it is.",
+        )
     if entry.answers == START:
         event = decide_start(state.stream, packet, actor=actor)
     else:
