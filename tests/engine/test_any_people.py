@@ -107,6 +107,10 @@ def transaction_of(draw: st.DrawFn, trans: int) -> tuple[str, Document]:
             for name in names:
                 if name in body:
                     body[name] = f"{person.lower()}-{what}"
+        if "GlobalID1" in body or "GlobalID2" in body:
+            body["PersonID1"] = (
+                ""  # by a global id that no packet tells the person of, nobody could find them
+            )
         body |= {name: f"{person.lower()}-person" for name in ("PersonID1", "PersonID2") if name in body}
         body |= {name: f"{person.lower()}-global_id" for name in ("GlobalID1", "GlobalID2") if name in body}
         if "PersonIDList" in body:

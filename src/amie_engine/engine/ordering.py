@@ -60,7 +60,7 @@ _ACCOUNT, _PROJECT = frozenset({"request_account_create"}), frozenset({"request_
 
 ORDER_RULES = (
     OrderRule("project-first", _ACCOUNT, _PROJECT, Shared.GRANT_ON_RESOURCE, Until.ENDED),
-    OrderRule("project-first", _ACCOUNT, _PROJECT, Shared.PROJECT, Until.ENDED),
+    OrderRule("same-project-first", _ACCOUNT, _PROJECT, Shared.PROJECT, Until.ENDED),
     OrderRule("merge-last", _MERGE, _ALL, Shared.PERSON, Until.ENDED),
     OrderRule("merge-first", _ALL, _MERGE, Shared.PERSON, Until.ENDED),
     OrderRule("same-grant", _ALL, _ALL, Shared.GRANT, Until.ANSWERED),
