@@ -41,11 +41,11 @@ def lines(loop: Child) -> list[dict[str, Any]]:
 def test_a_line_is_one_json_object_with_the_fields_that_it_has(
     child: Start, service: Sandbox, folder: Path
 ) -> None:
-    (folder / "oursite.py").write_text(SITE)
+    (folder / "loggingsite.py").write_text(SITE)
     (folder / "amie-engine.toml").write_text('log_format = "json"\n')
     service.start_scenario(RPC)
     [transaction] = service.transactions()
-    loop = child("run", "--site", "oursite:site", "--interval", "3600")
+    loop = child("run", "--site", "loggingsite:site", "--interval", "3600")
     loop.wait_for("called again at")
     assert loop.stop(signal.SIGTERM) == 0
     told = lines(loop)
@@ -86,19 +86,19 @@ def test_lines_for_people_stay_as_they_are(child: Start, service: Sandbox, folde
 def test_an_exception_of_the_sites_own_logging_is_in_its_line(
     child: Start, service: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / "oursite.py").write_text(
+    (folder / "loggingsite.py").write_text(
         SITE.replace(
             "    raise",
             "    import logging\n\n    try:\n        1 / 0\n    except ZeroDivisionError:\n"
-            "        logging.getLogger('oursite').exception('odd')\n    raise",
+            "        logging.getLogger('loggingsite').exception('odd')\n    raise",
         )
     )
     monkeypatch.setenv("AMIE_ENGINE_LOG_FORMAT", "json")
     service.start_scenario(RPC)
-    loop = child("run", "--site", "oursite:site", "--interval", "3600")
+    loop = child("run", "--site", "loggingsite:site", "--interval", "3600")
     loop.wait_for("called again at")
     assert loop.stop(signal.SIGTERM) == 0
-    [odd] = [line for line in lines(loop) if line["logger"] == "oursite"]
+    [odd] = [line for line in lines(loop) if line["logger"] == "loggingsite"]
     assert "ZeroDivisionError" in odd["exception"]
 
 

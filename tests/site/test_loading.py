@@ -35,6 +35,7 @@ def wants_more(path):
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, whose modules are forgotten afterwards."""
+    sys.modules.pop("oursite", None)  # of another test's
     before = set(sys.modules)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
