@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from amie_engine import Packet, Site, Work
-from amie_engine.site import Retries
+from amie_engine.site import Deferral, Retries
 
 BACK_END = "HOSTILE_LOAD_BACK_END"
 """The environment variable that names the back end's file."""
@@ -89,7 +89,7 @@ def site() -> Site:
         name, key = work.trans_rec_id or "", work.step_key(step)
         return work.step(step, back_end.do, name, step, result, key=key)
 
-    def hindrance(work: Work) -> Any:
+    def hindrance(work: Work) -> Packet | Deferral | None:
         """What keeps a handler from its work: for some requests, and for those at the first call alone."""
         point = zlib.crc32(work.key.encode()) % 100
         if point < _FAIL_AT_FIRST and work.attempt == 1:
@@ -103,9 +103,9 @@ def site() -> Site:
         return None
 
     @made.handles("request_project_create")
-    def create_project(request: Any, work: Work) -> Packet:
+    def create_project(request: Any, work: Work) -> Packet | Deferral:
         if (hindered := hindrance(work)) is not None:
-            return hindered  # type: ignore[no-any-return]
+            return hindered
         person = back_end.person(request.PiGlobalID)
         reply: Any = work.reply
         reply.ProjectID = once(work, "create project", f"p-{request.GrantNumber}")
@@ -114,9 +114,9 @@ def site() -> Site:
         return work.reply
 
     @made.handles("request_account_create")
-    def create_account(request: Any, work: Work) -> Packet:
+    def create_account(request: Any, work: Work) -> Packet | Deferral:
         if (hindered := hindrance(work)) is not None:
-            return hindered  # type: ignore[no-any-return]
+            return hindered
         person = back_end.person(request.UserGlobalID)
         reply: Any = work.reply
         reply.ProjectID = request.ProjectID or f"p-{request.GrantNumber}"
@@ -132,9 +132,9 @@ def site() -> Site:
         "request_user_modify",
         "request_person_merge",
     )
-    def change(request: Any, work: Work) -> Packet:
+    def change(request: Any, work: Work) -> Packet | Deferral:
         if (hindered := hindrance(work)) is not None:
-            return hindered  # type: ignore[no-any-return]
+            return hindered
         once(work, "change", request.packet_type)
         return work.reply
 

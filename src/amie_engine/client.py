@@ -95,6 +95,8 @@ class AMIEClient:
         key = header_text(api_key, "API key")
         self.amie_url, login = service_url(amie_url)
         self._site = path_segment(self.site_name, "site's name")
+        self.timeout = timeouts(timeout)
+        """Seconds to wait for a connection, and for the next part of an answer."""
         self._session: requests.Session = UnredirectedSession()
         self._session.headers.update(
             {"XA-API-KEY": key, "XA-SITE": self.site_name, "Accept": "application/json"}
@@ -104,7 +106,7 @@ class AMIEClient:
             self._session,
             self.amie_url,
             Redaction(key, login[1] if login else ""),
-            timeout=timeouts(timeout),
+            timeout=self.timeout,
             retry=retry,
             sleep=sleep,
             random=random,

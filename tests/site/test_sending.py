@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from amie_engine import Engine, OutcomeKind, Packet, Runner
+from amie_engine import AMIEClient, Engine, OutcomeKind, Packet, Runner
 from amie_engine.packet import NotifyPersonIDs, NotifyUserModify
 from amie_engine.sandbox import Sandbox
 from amie_engine.site import Round
@@ -18,6 +18,7 @@ from tests.site.site_world import (
     AFTER,
     BEFORE,
     HTML,
+    KEY,
     NAME,
     UNKNOWN_FAULT,
     Fault,
@@ -347,6 +348,25 @@ def test_what_another_process_has_on_its_way_is_not_sent_a_second_time(
     flaky_world.run_to_the_end()
     flaky_world.assert_all_completed()
     assert len(flaky_world.sandbox.transactions()) == 1
+
+
+def test_a_client_that_waits_long_for_an_answer_is_given_longer(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    patient = AMIEClient(NAME, KEY, flaky_world.client.amie_url, timeout=(10.0, 590.0))
+    flaky_world.client, impatient = patient, flaky_world.client
+    flaky_world.engine.start(
+        NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"])
+    )
+    [outgoing] = flaky_world.engine.outbox.open()
+    assert flaky_world.engine.outbox.attempt(outgoing) is not None
+    clock.forward(minutes=29)
+    assert _sent(flaky_world.runner()) == 0
+    assert service.calls == []
+    clock.forward(minutes=1)
+    assert _sent(flaky_world.runner()) == 1
+    patient.close()
+    flaky_world.client = impatient
 
 
 def test_a_conflict_because_the_first_attempt_had_arrived_is_no_refusal(

@@ -287,7 +287,9 @@ def test_a_database_error_of_the_handlers_own_is_its_failure(engine: Engine) -> 
     assert _events(engine) == ["packet_received", "work_failed"]
 
 
-def test_a_transaction_that_can_not_be_read_holds_up_no_other(engine: Engine) -> None:
+def test_a_transaction_that_can_not_be_read_holds_up_no_other(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     engine.receive(request(1))
     engine.receive(request(2))
     spoil = Statement("UPDATE amie_events SET schema_version = 99 WHERE trans_rec_id = '5001'")
@@ -295,8 +297,12 @@ def test_a_transaction_that_can_not_be_read_holds_up_no_other(engine: Engine) ->
     with engine.database.write() as cursor:
         cursor.run(drop)
         cursor.run(spoil)
-    counts = _worker(engine, lambda packet, work: work.fail("no")).work_once()
+    worker = _worker(engine, lambda packet, work: work.fail("no"))
+    counts = worker.work_once()
     assert (counts[Worked.NOT_YET], counts[Worked.REPLIED]) == (1, 1)
+    assert worker.work_once()[Worked.NOT_YET] == 1
+    [told] = [record.getMessage() for record in caplog.records]
+    assert "packet 7001 of transaction 5001" in told  # once, however often it is looked at
 
 
 def test_a_deferral_to_a_time_that_has_passed_is_noted_once(engine: Engine, clock: Clock) -> None:

@@ -37,9 +37,9 @@ __all__ = ["Sender", "Sent", "starts_at_the_service"]
 logger = logging.getLogger("amie_engine.site")
 
 _FIRST_LOOK = timedelta(minutes=4)
-"""After an attempt of which nothing is known, whoever made it. A call may last for a minute until it is given
-up here, and the service may act later than that: who looks too early does not find the packet, and sends a
-second one."""
+"""After an attempt of which nothing is known, whoever made it; later for a client that waits long for an
+answer. The service may act after the client has given a call up: who looks too early does not find the
+packet, and sends a second one."""
 _AGAIN = timedelta(seconds=30)
 """After an attempt to set a transaction failed, which may be made twice without harm."""
 _LAST_LOOK = timedelta(minutes=30)
@@ -93,6 +93,7 @@ class Sender:
         self._observer = observer or Observer()
         self._client = client
         self._jitter = jitter
+        self._first_look = max(_FIRST_LOOK, 3 * timedelta(seconds=sum(client.timeout)))
 
     def send_once(self) -> Sent:
         """Send all that is to be sent now. Trouble with one entry does not stop the others, unless it is one
@@ -174,8 +175,8 @@ class Sender:
     def _due_again(self, outgoing: Outgoing) -> bool:
         if outgoing.attempted_at is None:
             return True
-        first = _FIRST_LOOK if outgoing.kind == "packet" else _AGAIN
-        pause = min(first * 2 ** min(outgoing.attempts - 1, 20), _LAST_LOOK)
+        first = self._first_look if outgoing.kind == "packet" else _AGAIN
+        pause = min(first * 2 ** min(outgoing.attempts - 1, 20), max(first, _LAST_LOOK))
         pause *= 0.75 + self._jitter() / 4
         since = self._engine.now() - outgoing.attempted_at
         return bool(since >= pause or since < -_CLOCKS_DIFFER_BY)  # or the clock was ahead then

@@ -124,6 +124,7 @@ class Worker:
         self._observer = observer or Observer()
         self._jitter = jitter
         self._stopwatch = stopwatch
+        self._unreadable: set[tuple[str, str]] = set()
 
     def work_once(self, stop: threading.Event | None = None) -> dict[Worked, int]:
         """Work on every item that may be worked on now; return how many came to what end.
@@ -173,7 +174,9 @@ class Worker:
             end = Worked.NOT_YET
         except EventUnreadable as error:
             # What a later release wrote, or what is damaged, holds up its own transaction and no other.
-            logger.warning("%s: %s", _shown(row), told(error), extra=_about(row, code=error.code))
+            if _key(row) not in self._unreadable:
+                logger.warning("%s: %s", _shown(row), told(error), extra=_about(row, code=error.code))
+            self._unreadable.add(_key(row))
             end = Worked.NOT_YET
         finally:
             with suppress(LogError):
