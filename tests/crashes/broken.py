@@ -16,6 +16,7 @@ from amie_engine.log.events import Event
 from amie_engine.log.store import EventLog, LogWriter
 from amie_engine.packet import Packet
 from amie_engine.site import Site
+from amie_engine.site.sender import Sender
 from amie_engine.site.worker import _LogMemory
 from amie_engine.testing.crashes import courses
 
@@ -79,6 +80,22 @@ def forgetting_subscribers(folder: Path) -> Site:
 
     _Delivering._call = save_and_call  # type: ignore[method-assign]
     return courses.followed(folder)
+
+
+def confirming_first(folder: Path) -> Site:
+    """That a transaction is failed at the service is put on record before the service is told."""
+    send = Sender._send
+
+    def confirm_and_send(self: Sender, outgoing: Outgoing) -> bool:
+        if outgoing.kind != "set_failed":
+            return send(self, outgoing)
+        self._engine.outbox.attempt(outgoing)
+        self._engine.outbox.confirm(outgoing)
+        self._client.set_transaction_failed(outgoing.trans_rec_id or "")
+        return True
+
+    Sender._send = confirm_and_send  # type: ignore[method-assign]
+    return courses.waiting(folder)
 
 
 def never_the_same(folder: Path) -> Site:

@@ -39,12 +39,14 @@ def test_nothing_is_lost_and_nothing_done_twice(name: str) -> None:
         ("the site fails it", broken.two_commits, "requested in the log"),
         ("the site fails it", broken.forgetting_steps, "was done 2 times"),
         ("somebody follows", broken.forgetting_subscribers, "The subscriber 'all' was given event"),
+        ("set failed", broken.confirming_first, "is in-progress at the service, and failed in the log"),
         ("the site begins", broken.sending_without_a_word, "as none does without a crash"),
     ],
     ids=[
         "event and outbox in two commits",
         "steps are not kept",
         "subscribers are forgotten",
+        "confirmed first",
         "attempts are not kept",
     ],
 )

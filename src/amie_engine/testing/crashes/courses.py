@@ -26,7 +26,7 @@ from amie_engine.testing.crashes.child import CLOCK
 from amie_engine.testing.crashes.course import Course
 from amie_engine.testing.crashes.shared_clock import SharedClock
 
-__all__ = ["COURSES", "SITE", "declining", "followed", "steps", "told"]
+__all__ = ["COURSES", "SITE", "declining", "followed", "steps", "told", "waiting"]
 
 SITE = "CAMPUS"
 _RESOURCE = "cluster.example.edu"
