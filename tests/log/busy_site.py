@@ -42,14 +42,14 @@ def project_request(number: int, **body: Any) -> dict[str, Any]:
 
 def leased(engine: Engine, row: WorkRow) -> Lease:
     """Take an item of work."""
-    lease = engine.work.take(row, lasts=timedelta(hours=1))
+    lease = engine.work.take_first([row], lasts=timedelta(hours=1))
     assert lease is not None
     return lease
 
 
 def assignment_of(engine: Engine, row: WorkRow) -> Assignment | None:
     """What a handler would be given for an item of work; None where it would not be called."""
-    lease = engine.work.take(row, lasts=timedelta(hours=1))
+    lease = engine.work.take_first([row], lasts=timedelta(hours=1))
     if lease is None:
         return None
     assignment = engine.work.begin(lease)

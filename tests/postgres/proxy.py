@@ -16,10 +16,12 @@ from sqlalchemy import make_url
 _SOCKET = ".s.PGSQL.5432"
 _COMMIT = b"COMMIT\x00"
 """As it stands both in the command and in the server's answer to it."""
+_WRITER, _READER = b"LEVEL READ COMMITTED", b"LEVEL REPEATABLE READ"
+"""How the log begins its transactions. That of a reader has nothing to lose."""
 
 
 class Proxy:
-    """Hands on what engine and server say to each other, but for the commits that it is to lose.
+    """Hands on what engine and server say to each other, but for the writers' commits that it is to lose.
 
     Attributes:
         url: The server's URL by way of this.
@@ -67,13 +69,16 @@ class Proxy:
             server.connect(self._server)
             for side in (client, server):
                 selector.register(side, EVENT_READ)
+            writing = False
             with suppress(OSError):
                 while True:
                     for key, _ in selector.select():
                         said = key.fileobj.recv(65536)  # type: ignore[union-attr] # a socket
                         if not said:
                             return
-                        if key.fileobj is client and _COMMIT in said and self._loses(server, said):
+                        writing = _WRITER in said or (writing and _READER not in said)
+                        commits = key.fileobj is client and writing and _COMMIT in said
+                        if commits and self._loses(server, said):
                             self._down = self.stays_down
                             return
                         (server if key.fileobj is client else client).sendall(said)

@@ -10,11 +10,15 @@ from amie_engine.testing.contract.story import SITE, project_request
 from tests.engine.taken_over import TakenOverCases
 from tests.log.busy_site import leased
 from tests.postgres.proxy import Proxy
-from tests.site.many_workers import check, work_off
+from tests.site.many_workers import check, check_that_others_items_are_passed_by, work_off
 
 
 def test_each_item_is_worked_on_once(migrated: str) -> None:
     check(migrated, work_off(migrated, 60, 4), 60)
+
+
+def test_what_others_have_is_passed_by(migrated: str) -> None:
+    check_that_others_items_are_passed_by(migrated)
 
 
 class TestALeaseIsLost(TakenOverCases):

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from amie_engine import Engine, Packet, Site, Work
+from amie_engine.engine.leases import LOOKED_AT_ONCE
+from amie_engine.engine.work import WorkRow
 from amie_engine.site.worker import Worker
 from tests.site.site_packets import request
 from tests.site.site_world import NAME
@@ -82,3 +85,27 @@ def check(url: str, watched: Watched, requests: int) -> None:
         assert len(engine.outbox.open()) == requests
         with engine.database.read() as cursor:
             assert engine.leases.all(cursor) == {}
+
+
+def check_that_others_items_are_passed_by(url: str) -> None:
+    """What others have, or have done, keeps nobody from what comes after it, one call after the other."""
+    lasts = timedelta(minutes=5)
+    with Engine(url, site=NAME) as one, Engine(url, site=NAME) as other:
+        one.receive_all([request(number) for number in range(1, 41)])
+        rows = one.work.ready()
+        few = rows[:LOOKED_AT_ONCE]
+
+        def taken_by(engine: Engine, some: list[WorkRow]) -> str | None:
+            lease = engine.work.take_first(some, lasts=lasts)
+            return None if lease is None else lease.packet_rec_id
+
+        first, second, third, fourth = (row.packet_rec_id for row in few[:4])
+        assert taken_by(one, few) == first
+        assert taken_by(other, few) == second
+        assert taken_by(one, few) == third
+        assert taken_by(other, few[3:]) == fourth
+        for row in few[4:]:
+            assert taken_by(one, few) == row.packet_rec_id
+        assert taken_by(one, few) is None
+        assert taken_by(other, few) is None
+        assert taken_by(other, rows[LOOKED_AT_ONCE:][:1]) == rows[LOOKED_AT_ONCE].packet_rec_id

@@ -399,7 +399,7 @@ def test_a_daemon_at_work_is_not_disturbed(world: World, tmp_path: Any) -> None:
         for packet in world.client.list_packets():
             one.receive(packet)
         [waits] = one.work.ready()
-        assert one.work.take(waits, lasts=timedelta(minutes=1)) is not None
+        assert one.work.take_first([waits], lasts=timedelta(minutes=1)) is not None
         assert Reconciler(other, world.client).reconcile().agrees
         assert [row.status for row in one.work.open()] == ["running"]
         assert count_of(other) == 1

@@ -6,7 +6,7 @@ on the same host that is known at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -19,6 +19,7 @@ from amie_engine.log.store import EventLog, format_time
 
 __all__ = [
     "LEASE_TIME",
+    "LOOKED_AT_ONCE",
     "Lease",
     "Leases",
     "check_lease",
@@ -44,6 +45,17 @@ _MAY_BEGIN_LOCKED = Statement(f"{_MAY_BEGIN.sql} FOR UPDATE SKIP LOCKED")
 _HELD = Statement(
     "SELECT holder, expires_at, token FROM amie_leases"
     " WHERE stream = :stream AND packet_rec_id = :packet_rec_id"
+)
+LOOKED_AT_ONCE = 16
+"""Among so many that come next a worker looks for one that is free."""
+_AMONG = (
+    "SELECT w.stream, w.packet_rec_id, l.holder, l.expires_at, l.token FROM amie_work w"
+    " LEFT JOIN amie_leases l ON l.stream = w.stream AND l.packet_rec_id = w.packet_rec_id"
+    " WHERE w.stream IN ({streams}) AND w.status IN ('ready', 'waiting', 'retrying')"
+    " AND (w.not_before IS NULL OR w.not_before <= :taken_at)"
+)
+_MAY_BEGIN_AMONG = Statement(
+    _AMONG.format(streams=", ".join(f":stream_{index}" for index in range(LOOKED_AT_ONCE)))
 )
 _TAKE = Statement(
     "INSERT INTO amie_leases (stream, packet_rec_id, hub, site, holder, token, taken_at, expires_at)"
@@ -119,31 +131,66 @@ class Leases:
     def __init__(self, log: EventLog, now: Callable[[], datetime]) -> None:
         self._log = log
         self._now = now
+        self._has_company = False
 
     def all(self, cursor: Cursor) -> dict[tuple[str, str], Lease]:
         """Return every lease, by transaction and packet."""
         rows = cursor.all(_ALL, {"hub": self._log.hub, "site": self._log.site})
         return {(row[0], row[1]): _lease(*row) for row in rows}
 
-    def take(self, stream: str, packet_rec_id: str, *, lasts: timedelta) -> Lease | None:
-        """Take the lease of an item of work, or return None: somebody has it, or nothing is to be done now.
+    def take_first(self, items: Sequence[tuple[str, str]], *, lasts: timedelta) -> Lease | None:
+        """Take the lease of the first of some items of work that nobody has and that can be worked on now.
 
-        It is a short transaction of its own, which does not touch the log.
+        It is a short transaction of its own, which does not touch the log. What several workers have before
+        them is mostly the same: where the first is not free, one query tells which of the others are.
+
+        Args:
+            items: Transaction and packet of each, at most `LOOKED_AT_ONCE`.
+            lasts: How long the lease lasts, unless it is renewed.
+
+        Returns:
+            The lease; None where somebody has each of them, or nothing is to be done about it now.
 
         Raises:
             LogError: The database can't be used.
         """
         now = self._now()
         token = new_token(now + lasts)
+        lease = None
         try:
             with self._log.database.write() as cursor:
-                lease = self._take_in(cursor, stream, packet_rec_id, token, now, lasts)
+                for stream, packet_rec_id in self._first_free(cursor, items, now):
+                    lease = self._take_in(cursor, stream, packet_rec_id, token, now, lasts)
+                    if lease is not None:
+                        break
         except BaseException:  # a commit in doubt: where the lease is there, nobody is at work under it
             no_longer_at_work(token)
             raise
         if lease is None:
             no_longer_at_work(token)
+        self._has_company = lease is None or (lease.stream, lease.packet_rec_id) != items[0]
         return lease
+
+    def _first_free(
+        self, cursor: Cursor, items: Sequence[tuple[str, str]], now: datetime
+    ) -> Iterator[tuple[str, str]]:
+        """Yield the items that look free, in their order; the first at once, unless others were lately at
+        work on what this one began with. What is yielded may be taken by others at any time."""
+        if not self._has_company or len(items) == 1:
+            yield items[0]
+            items = items[1:]
+        if not items:
+            return
+        streams = [stream for stream, _ in items]
+        streams += streams[-1:] * (LOOKED_AT_ONCE - len(streams))
+        values = {f"stream_{index}": stream for index, stream in enumerate(streams)}
+        rows = cursor.all(_MAY_BEGIN_AMONG, values | {"taken_at": format_time(now)})
+        free = {
+            (stream, packet_rec_id)
+            for stream, packet_rec_id, *held in rows
+            if held[0] is None or _may_be_taken_over(held, now)
+        }
+        yield from (item for item in items if item in free)
 
     def _take_in(
         self, cursor: Cursor, stream: str, packet_rec_id: str, token: str, now: datetime, lasts: timedelta
@@ -154,11 +201,7 @@ class Leases:
         if cursor.one(may_begin, key | {"taken_at": format_time(now)}) is None:
             return None
         held = cursor.one(_HELD, key)
-        if (
-            held is not None
-            and datetime.fromisoformat(held[1]) > now
-            and not holder_is_gone(held[0], held[2])
-        ):
+        if held is not None and not _may_be_taken_over(held, now):
             return None
         before = None if held is None else held[0]
         lease = Lease(stream, packet_rec_id, this_process(), token, now, now + lasts, before)
@@ -266,6 +309,12 @@ def no_longer_at_work(token: str) -> None:
 def holder_is_gone(holder: str, token: str) -> bool:
     """Whether a holder is known to be at work no more. This process knows under which leases it is."""
     return token not in _at_work if holder == this_process() else is_gone(holder)
+
+
+def _may_be_taken_over(held: Sequence[str], now: datetime) -> bool:
+    """Whether a lease, by its holder, end and token, is over, or its holder gone."""
+    holder, expires_at, token = held
+    return datetime.fromisoformat(expires_at) <= now or holder_is_gone(holder, token)
 
 
 def _key(lease: Lease) -> dict[str, str]:

@@ -171,10 +171,18 @@ class WorkQueue:
             found = self._as_they_stand(view.cursor, rows, partial(read_open_around, stream=stream))
         return [row for row in found if row.may_begin(now)]
 
-    def take(self, row: WorkRow, *, lasts: timedelta) -> Lease | None:
-        """Take the lease of an item; None where another worker was faster, or it is done."""
-        lease = self._engine.leases.take(row.stream, row.packet_rec_id, lasts=lasts)
+    def take_first(self, rows: Sequence[WorkRow], *, lasts: timedelta) -> Lease | None:
+        """Take the lease of the first of some items that is free; None where other workers were faster with
+        each, or they are done.
+
+        Args:
+            rows: The items, at most `LOOKED_AT_ONCE`.
+            lasts: How long the lease lasts, unless it is renewed.
+        """
+        taken = {(row.stream, row.packet_rec_id): row for row in rows}
+        lease = self._engine.leases.take_first(tuple(taken), lasts=lasts)
         if lease is not None:
+            row = taken[lease.stream, lease.packet_rec_id]
             self._taken[lease.token] = replace(row, status="running", lease=lease)
             self.at_work()  # forgets those that have ended
         return lease

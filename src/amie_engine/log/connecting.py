@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from select import select
 from typing import Any
 
 from sqlalchemy import URL, Dialect, Engine, QueuePool, create_engine, event, make_url
@@ -10,7 +11,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from amie_engine.errors import DatabaseUnavailable
 from amie_engine.log.files import in_memory, make_private
 
-__all__ = ["engine_beside", "engine_for_url", "shown_url"]
+__all__ = ["engine_beside", "engine_for_url", "is_quiet", "shown_url"]
 
 SQLITE_TIMEOUT = 30.0
 """Seconds to wait for another process's write on SQLite, unless the URL has a ``timeout``."""
@@ -63,6 +64,19 @@ def engine_beside(engine: Engine) -> Engine:
     return Engine(engine.pool, engine.dialect, engine.url, hide_parameters=True)
 
 
+def is_quiet(driver: Any) -> bool:
+    """Whether a PostgreSQL connection that is not in use has nothing to say: a server that ends a connection,
+    or is ended, says so, or closes it. That costs no call of the server.
+
+    False also where the driver does not tell.
+    """
+    try:
+        waiting, _, _ = select([driver.fileno()], [], [], 0)
+    except Exception:  # noqa: BLE001 # each driver has errors of its own for what it does not tell
+        return False
+    return not waiting
+
+
 def shown_url(url: URL) -> str:
     """Return a URL for people to read, as they give it: without the driver, where that is the one that is
     taken anyway, and without its password, wherever that stands.
@@ -101,7 +115,7 @@ def _check_synchronous(dialect: Dialect) -> None:
 
 def _options(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "postgresql":
-        return {"pool_pre_ping": True}  # a server that was restarted costs no failed call
+        return {}
     arguments: dict[str, Any] = {} if "timeout" in url.query else {"timeout": SQLITE_TIMEOUT}
     # The log ends every transaction before it hands a connection back.
     options: dict[str, Any] = {"connect_args": arguments, "pool_reset_on_return": None}

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, NullPool, PoolProxiedConnection, QueuePool, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from amie_engine.errors import CommitInDoubt
-from amie_engine.log.connecting import engine_beside, engine_for_url, shown_url
+from amie_engine.log.connecting import engine_beside, engine_for_url, is_quiet, shown_url
 from amie_engine.log.failures import about_values, explained, in_doubt, lost, unreachable
 from amie_engine.log.files import file_of, in_memory, remove
 from amie_engine.log.transactions import (
@@ -29,7 +29,7 @@ from amie_engine.log.transactions import (
 __all__ = ["Cursor", "Database", "Session", "Statement"]
 
 _MOST_IN_A_POOL = 200
-"""How many dead connections of a site's pool are thrown away before one call fails."""
+"""How many dead connections of a pool are thrown away before one call fails."""
 
 
 class Statement:
@@ -242,6 +242,8 @@ class Database:
             self.transaction_on(pooled.dbapi_connection, writing=writing, commits=writing) as cursor,
         ):
             yield cursor
+            if not writing and not self.is_sqlite:
+                self._end_reading(pooled.dbapi_connection)
 
     @contextmanager
     def transaction_on(self, driver: Any, *, writing: bool, commits: bool) -> Iterator[Cursor]:
@@ -270,6 +272,15 @@ class Database:
             if self._is_lost(error, driver):
                 raise in_doubt(error, self.url) from error
             raise
+
+    def _end_reading(self, driver: Any) -> None:
+        """Commit a reader's transaction: after a rollback, psycopg has every statement prepared anew.
+
+        Where the connection breaks meanwhile, all was read before.
+        """
+        dialect: Any = self._engine.dialect
+        with suppress(dialect.dbapi.Error):
+            driver.commit()
 
     def is_trouble(self, error: Exception) -> bool:
         """Whether a driver's error is the database's trouble, and none with the values that it was given."""
@@ -307,7 +318,7 @@ class Database:
             pooled.close()
 
     def _connected(self) -> PoolProxiedConnection:
-        """A connection that works. After a restart of the server, those in a site's pool may all be dead."""
+        """A connection that works. After a restart of the server, those in the pool may all be dead."""
         dialect: Any = self._engine.dialect
         for others in reversed(range(_MOST_IN_A_POOL)):
             try:
@@ -315,8 +326,8 @@ class Database:
             except (SQLAlchemyError, dialect.dbapi.Error, TypeError, UnicodeDecodeError) as error:
                 # A TypeError is for an unknown option, a UnicodeDecodeError for a file with a damaged schema.
                 raise unreachable(error, self.url) from error
-            if self._sites is None or self.is_sqlite:
-                break  # our own pool looks whether it works
+            if self.is_sqlite or is_quiet(pooled.dbapi_connection):
+                break
             try:
                 dialect.do_ping(pooled.dbapi_connection)
                 break

@@ -8,16 +8,17 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from itertools import islice, takewhile
 from typing import Any
 
 from amie_engine._logging import about
 from amie_engine.engine import Engine
-from amie_engine.engine.leases import Lease
+from amie_engine.engine.leases import LOOKED_AT_ONCE, Lease
 from amie_engine.engine.unit import storable
 from amie_engine.engine.work import NO_HANDLER, Assignment, WorkRow
 from amie_engine.errors import (
@@ -143,9 +144,9 @@ class Worker:
                 listed_at = self._engine.now()
                 rows = deque(row for row in self._engine.work.ready() if _key(row) not in done)
                 continue
-            row = rows.popleft()
-            done.add(_key(row))
-            counts[self.work_on(row)] += 1
+            for end in self._work_on_first(rows):
+                counts[end] += 1
+                done.add(_key(rows.popleft()))
         return counts
 
     def work_on(self, row: WorkRow) -> Worked:
@@ -154,15 +155,31 @@ class Worker:
         Raises:
             LogError: The database can't be used.
         """
-        handler = self._site.handler_for(row.packet_type)
-        reason = f"{NO_HANDLER}{row.packet_type} is registered"
-        if handler is None and row.status == "waiting" and row.reason == reason:
-            return Worked.DEFERRED
-        lease = self._engine.work.take(row, lasts=self._site.lease)
+        return self._work_on_first((row,))[-1]
+
+    def _work_on_first(self, rows: Iterable[WorkRow]) -> list[Worked]:
+        """Work on the first of some items that is free; return what became of those before it, and of it."""
+        few = tuple(takewhile(self._may_change, islice(rows, LOOKED_AT_ONCE)))
+        if not few:
+            return [Worked.DEFERRED]
+        lease = self._engine.work.take_first(few, lasts=self._site.lease)
         if lease is None:
-            return Worked.NOT_YET
+            return [Worked.NOT_YET] * len(few)
+        passed = [_key(row) for row in few].index((lease.stream, lease.packet_rec_id))
+        return [Worked.NOT_YET] * passed + [self._work_on_taken(few[passed], lease)]
+
+    def _may_change(self, row: WorkRow) -> bool:
+        """Whether there is anything to do about an item: not where it is on record that no handler is there
+        for it, and none has been registered since."""
+        if row.status != "waiting" or self._site.handler_for(row.packet_type) is not None:
+            return True
+        return row.reason != _no_handler_for(row)
+
+    def _work_on_taken(self, row: WorkRow, lease: Lease) -> Worked:
+        handler = self._site.handler_for(row.packet_type)
         try:
             if handler is None:
+                reason = _no_handler_for(row)
                 logger.warning("%s waits: %s.", _shown(row), reason, extra=_about(row))
                 end = self._defer(row, lease, Deferral(None, reason), "worker")
             elif lease.taken_over_from is not None and self._is_parked_after(lease, row):
@@ -346,6 +363,11 @@ def _about(row: WorkRow, **more: Any) -> dict[str, Any]:
     return about(
         trans_rec_id=row.trans_rec_id, packet_rec_id=row.packet_rec_id, packet_type=row.packet_type, **more
     )
+
+
+def _no_handler_for(row: WorkRow) -> str:
+    """Why an item waits for which the site has no handler."""
+    return f"{NO_HANDLER}{row.packet_type} is registered"
 
 
 def _key(row: WorkRow) -> tuple[str, str]:

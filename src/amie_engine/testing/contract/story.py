@@ -157,7 +157,7 @@ def _odd_packets(engine: Engine, clock: Clock) -> None:
 
 
 def _leased(engine: Engine, row: WorkRow) -> Lease:
-    lease = engine.work.take(row, lasts=timedelta(minutes=1))
+    lease = engine.work.take_first([row], lasts=timedelta(minutes=1))
     assert lease is not None
     return lease
 
