@@ -33,6 +33,7 @@ _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _MOST_DOUBLINGS = 30
 _NO_ANSWER = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+_NOT_CONNECTED_HINT = "Check the network and the service's URL; nothing was sent."
 _CERTIFICATE_HINT = (
     "Check the service's URL and certificate, and the certificate authorities that this machine trusts"
     " (REQUESTS_CA_BUNDLE)."
@@ -147,9 +148,9 @@ class Transport:
             try:
                 return self._attempt(method, path, query, content)
             except AMIERequestError as error:
+                retry_after = error.retry_after = _read_retry_after(error.response, self._clock())
                 if attempt >= attempts or not _may_pass(error):
                     raise
-                retry_after = _read_retry_after(error.response, self._clock())
                 code = error.code
             wait = self._retry.wait_after(attempt, self._random(), retry_after)
             _logger.debug(
@@ -204,10 +205,12 @@ class Transport:
                 f"The answer to {call} can't be read: it is not compressed in the way that it says."
             )
         elif isinstance(trouble, _NO_ANSWER):
-            failure = ServiceUnreachable(
-                f"No answer to {call}: {self._what_happened(trouble)}.",
-                hint=_CERTIFICATE_HINT if isinstance(trouble, requests.exceptions.SSLError) else None,
-            )
+            nothing_done = _was_not_connected(trouble)
+            hint = _NOT_CONNECTED_HINT if nothing_done else None
+            if isinstance(trouble, requests.exceptions.SSLError):
+                hint = _CERTIFICATE_HINT
+            failure = ServiceUnreachable(f"No answer to {call}: {self._what_happened(trouble)}.", hint=hint)
+            failure.nothing_done = nothing_done
         else:
             # Its text may quote a header, so it is not shown and not chained.
             return AMIERequestError(
@@ -228,14 +231,27 @@ class Transport:
             return "the proxy did not connect"
         if isinstance(trouble, requests.ConnectTimeout):
             return f"no connection within {connect:g} s"
-        reason = trouble.args[0] if trouble.args else None
+        reason = _reason(trouble)
         if isinstance(trouble, requests.ReadTimeout) or isinstance(reason, ReadTimeoutError):
             return f"nothing came for {read:g} s"
         if isinstance(trouble, requests.exceptions.ChunkedEncodingError):
             return "the connection was cut off in the middle of it"
-        if isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError):
+        if _was_not_connected(trouble):
             return "no connection could be made"
         return "the connection failed or was cut off"
+
+
+def _reason(trouble: Exception) -> object:
+    """What the library below has raised, where that is told."""
+    return trouble.args[0] if trouble.args else None
+
+
+def _was_not_connected(trouble: Exception) -> bool:
+    """Whether there was no connection, so that nothing can have been sent."""
+    if isinstance(trouble, requests.ConnectTimeout):
+        return True
+    reason = _reason(trouble)
+    return isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError)
 
 
 def _may_pass(error: AMIERequestError) -> bool:

@@ -208,9 +208,15 @@ class PacketInvalidType(PacketError):
 
 
 class AMIERequestError(AMIEEngineError, requests.RequestException):
-    """The AMIE service did not do what it was asked. ``response`` is its answer, if there was one."""
+    """The AMIE service did not do what it was asked. ``response`` is its answer, if there was one.
+
+    ``nothing_done`` tells that the service surely did nothing: it was not reached, or refused the call before
+    it looked at what was asked. ``retry_after`` are the seconds that it asks to wait, or None.
+    """
 
     code = "service-error"
+    nothing_done: bool = False
+    retry_after: float | None = None
 
 
 class ServiceUnreachable(AMIERequestError):
@@ -225,6 +231,7 @@ class ServiceAuthenticationError(AMIERequestError):
     """The service refused the site's name and key (401 or 403)."""
 
     code = "service-authentication"
+    nothing_done = True
     default_hint = "Check the site's name and API key, and that the key is still valid at the service."
 
 
@@ -253,6 +260,7 @@ class ServiceRateLimited(AMIERequestError):
     """The service asks for fewer calls (429)."""
 
     code = "service-rate-limited"
+    nothing_done = True
     default_hint = "Wait, and poll less often."
     retryable = True
 

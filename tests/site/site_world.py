@@ -171,6 +171,7 @@ UNKNOWN_FAULT = (
     "application/json",
 )
 NO_KEY = (401, b'{"message": "unknown key key-for-tests"}', "application/json")
+TOO_MANY = (429, b'{"message": "slower"}', "application/json")
 BEFORE, AFTER = "close before acting", "close after acting"
 
 Fault = str | tuple[int, bytes, str]
@@ -186,6 +187,7 @@ class FlakyService:
     def __init__(self, upstream: str) -> None:
         self.faults: dict[str, deque[Fault]] = {}
         self.down = False
+        self.retry_after: int | None = None
         self.calls: list[tuple[str, str]] = []
         self._upstream = urlsplit(upstream)
         server = self
@@ -235,6 +237,8 @@ class FlakyService:
         call.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(content))}.items():
             call.send_header(name, value)
+        if status == 429 and self.retry_after is not None:
+            call.send_header("Retry-After", str(self.retry_after))
         call.send_header("Connection", "close")
         call.end_headers()
         call.wfile.write(content)

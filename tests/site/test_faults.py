@@ -16,6 +16,7 @@ from tests.site.site_world import (
     KEY,
     NO_KEY,
     PERSONAL,
+    TOO_MANY,
     UNKNOWN_FAULT,
     Fault,
     FlakyService,
@@ -30,7 +31,7 @@ ANSWERS: list[tuple[Fault, str]] = [
     (NO_KEY, "service-authentication"),
     (HTML, "service-unreadable-answer"),
     ((302, b"", "text/html"), "service-unreadable-answer"),
-    ((429, b'{"message": "slower"}', "application/json"), "service-rate-limited"),
+    (TOO_MANY, "service-rate-limited"),
     ("close before acting", "service-unreachable"),
 ]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from amie_engine import AMIEClient, Engine, OutcomeKind, Packet, Runner
+from amie_engine.errors import ServiceUnreachable
 from amie_engine.packet import NotifyPersonIDs, NotifyUserModify
-from amie_engine.sandbox import Sandbox
+from amie_engine.sandbox import Sandbox, SandboxServer
 from amie_engine.site import Round
 from amie_engine.testing import Clock
 from tests.site.site_world import (
@@ -20,6 +23,8 @@ from tests.site.site_world import (
     HTML,
     KEY,
     NAME,
+    NO_KEY,
+    TOO_MANY,
     UNKNOWN_FAULT,
     Fault,
     FlakyService,
@@ -314,6 +319,83 @@ def test_a_start_that_is_there_all_the_same_is_not_sent_again(
     flaky_world.run_to_the_end(runner)
     flaky_world.assert_all_completed()
     assert len(flaky_world.engine.transactions()) == 1
+
+
+@pytest.mark.parametrize("fault", [NO_KEY, TOO_MANY])
+def test_what_surely_came_to_nothing_is_sent_again_after_a_pause_without_looking(
+    flaky_world: World, service: FlakyService, clock: Clock, caplog: pytest.LogCaptureFixture, fault: Fault
+) -> None:
+    flaky_world.client.start_scenario("request_project_reactivate")  # two replies
+    runner = flaky_world.runner()
+    runner.poll_once()
+    runner.work_once()
+    service.calls.clear()
+    service.fail("POST", fault, fault)
+    seconds = []
+    for attempt in (1, 2, 3):
+        waited = 0
+        while _posts(service) < attempt:
+            _sent(runner)
+            clock.forward(seconds=1)
+            waited += 1
+        seconds.append(waited)
+    assert seconds == [1, 15, 30]  # the pauses begin with the call
+    assert "was not sent" in caplog.text
+    assert "is not known" not in caplog.text
+    assert [method for method, _ in service.calls] == ["POST"] * 4  # the last two in one go
+    assert flaky_world.engine.outbox.open() == []
+
+
+def test_the_service_says_how_long_to_wait(flaky_world: World, service: FlakyService, clock: Clock) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.retry_after = 120
+    service.fail("POST", TOO_MANY)
+    assert len(runner.run_once().errors) == 1
+    clock.forward(seconds=119)
+    assert _sent(runner) == 0
+    assert _posts(service) == 1
+    clock.forward(seconds=1)
+    assert _sent(runner) == 1
+
+
+def test_a_service_that_is_not_there_has_done_nothing(world: World, sandbox: Sandbox, clock: Clock) -> None:
+    world.client.start_scenario(RPC)
+    world.runner().poll_once()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with client_for(f"http://127.0.0.1:{port}{urlsplit(world.url).path}") as client:
+            runner = Runner(world.engine, client, tiny_site(), jitter=lambda: 1.0)
+            runner.work_once()
+            with pytest.raises(ServiceUnreachable) as caught:
+                runner.send_once()
+            assert caught.value.nothing_done
+            taken.close()
+            with SandboxServer(sandbox, port=port):
+                clock.forward(seconds=14)
+                assert runner.send_once() == 0
+                clock.forward(seconds=1)
+                assert runner.send_once() == 1
+    assert len(world.replies(NPC)) == 1
+
+
+def test_a_wrong_url_makes_no_transaction_unknown(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    """Whoever answers there says in good JSON that nothing is there."""
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    nothing_here: Fault = (404, b'{"detail": "Not Found"}', "application/json")
+    runner.poll_once()
+    runner.work_once()
+    service.fail("POST", nothing_here)
+    service.fail("GET", nothing_here, nothing_here)
+    assert _sent(runner) == 0
+    assert [outgoing.status for outgoing in flaky_world.engine.outbox.open()] == ["attempting"]
+    clock.forward(minutes=4)
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 408, 413])

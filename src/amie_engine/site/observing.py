@@ -27,6 +27,7 @@ class SendResult(StrEnum):
     ARRIVED = "arrived"
     REFUSED = "refused"
     UNKNOWN = "unknown"
+    NOT_SENT = "not-sent"
 
 
 class Observer:

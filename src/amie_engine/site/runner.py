@@ -156,6 +156,8 @@ class Runner:
     def send_once(self) -> int:
         """Send what is in the outbox; return how much of it has arrived.
 
+        After a refused key, too many calls or no connection there is a pause, in which it sends nothing.
+
         Raises:
             AMIERequestError: What became of something is not known. It stays in the outbox, and a later call
                 looks for it at the service.

@@ -21,7 +21,6 @@ from amie_engine.errors import (
     LogError,
     PacketError,
     ReplyAlreadyDecided,
-    ServiceAuthenticationError,
     ServiceConflict,
     ServiceNotFound,
     ServiceUnreachable,
@@ -51,6 +50,10 @@ _LOOKS_A_ROUND = 20
 """How many entries whose outcome is unknown are looked for before the service is polled again."""
 
 
+_FIRST_PAUSE = timedelta(seconds=15)
+_LAST_PAUSE = timedelta(minutes=15)
+"""How long nothing is sent after a call with which the service surely did nothing, at first and at last."""
+
 _EVERY_STATE = ("in-progress", "completed", "failed")
 _LOST_IN_A_ROW = 2
 """After so many connections that failed one after the other, the service is taken to be away. A single one
@@ -73,6 +76,8 @@ class Sender:
 
     Nothing makes the service's POST idempotent. After an outcome that is not known (a timeout, a crash, a
     fault of the service) it looks at the service whether the packet is there, and sends again only if not.
+    Where the service surely did nothing (no connection, a refused key, too many calls), nothing is sent for a
+    while, longer each time, and not before the service's ``Retry-After``; then the same packet goes first.
 
     Args:
         engine: Whose outbox it sends.
@@ -93,6 +98,10 @@ class Sender:
         self._observer = observer or Observer()
         self._client = client
         self._jitter = jitter
+        self._pauses = 0
+        self._paused_until: datetime | None = None
+        self._undone: dict[tuple[str, str], int] = {}
+        """What this process knows not to have arrived: after how many attempts, by transaction and answer."""
         self._first_look = max(_FIRST_LOOK, 3 * timedelta(seconds=sum(client.timeout)))
 
     def send_once(self) -> Sent:
@@ -100,13 +109,16 @@ class Sender:
         that all of them would have: no connection, twice in a row, or a key that is refused.
 
         What is new goes first. Of what has to be looked for, some is left to the next call: looking takes
-        several calls each, and meanwhile nothing is polled.
+        several calls each, and meanwhile nothing is polled. After a call with which the service surely did
+        nothing, there is a pause in which this does nothing.
 
         Raises:
             LogError: The database can't be used.
         """
         sent = Sent()
         lost = 0
+        if self._pauses_now():
+            return sent
         for listed in self._due_now():
             self._observer.alive()
             try:
@@ -114,19 +126,18 @@ class Sender:
                     sent.arrived += 1
                     logger.info("%s has arrived.", _shown(listed), extra=_about(listed, SendResult.ARRIVED))
                     self._observer.sent(listed, SendResult.ARRIVED)
-                lost = 0
+                lost = self._pauses = 0
             except EventUnreadable as error:
                 self._note(sent, listed, error)  # it holds up its own transaction, and no other
             except LogError:
                 raise
-            except ServiceUnreachable as error:
+            except AMIERequestError as error:
                 self._note(sent, listed, error)
-                lost += 1
-                if lost == _LOST_IN_A_ROW:
+                lost = lost + 1 if isinstance(error, ServiceUnreachable) else 0
+                if error.nothing_done:
+                    self._pause(error)
+                if error.nothing_done or lost == _LOST_IN_A_ROW:
                     break
-            except ServiceAuthenticationError as error:
-                self._note(sent, listed, error)
-                break
             except AMIEEngineError as error:
                 self._note(sent, listed, error)
                 lost = 0
@@ -134,33 +145,57 @@ class Sender:
                 self._note(sent, listed, InternalError.caused_by(error, f"sending {_shown(listed)}"))
         return sent
 
+    def _pause(self, error: AMIERequestError) -> None:
+        """Send nothing for a while: the service would do nothing with the others either."""
+        pause = min(_FIRST_PAUSE * 2**self._pauses, _LAST_PAUSE) * (0.75 + self._jitter() / 4)
+        asked_for = timedelta(seconds=min(error.retry_after or 0.0, _LAST_LOOK.total_seconds()))
+        self._pauses = min(self._pauses + 1, 20)
+        self._paused_until = self._engine.now() + max(pause, asked_for)
+
+    def _pauses_now(self) -> bool:
+        now = self._engine.now()
+        return self._paused_until is not None and now < self._paused_until < now + _LAST_LOOK + _LAST_PAUSE
+
     def _note(self, sent: Sent, outgoing: Outgoing, error: AMIEEngineError) -> None:
         sent.errors.append(error)
-        self._observer.sent(outgoing, SendResult.UNKNOWN)
+        came_to_nothing = self._undone.get(_key(outgoing)) in (outgoing.attempts, outgoing.attempts + 1)
+        result = SendResult.NOT_SENT if came_to_nothing else SendResult.UNKNOWN
+        self._observer.sent(outgoing, result)
         logger.warning(
-            "Whether %s has arrived is not known (%s): %s",
+            "%s was not sent (%s): %s" if came_to_nothing else "Whether %s has arrived is not known (%s): %s",
             _shown(outgoing),
             error.code,
             told(error),
-            extra=_about(outgoing, SendResult.UNKNOWN, error),
+            extra=_about(outgoing, result, error),
         )
 
     def _due_now(self) -> list[Outgoing]:
         waiting = self._engine.outbox.open()
+        open_keys = {_key(outgoing) for outgoing in waiting}
+        self._undone = {key: attempts for key, attempts in self._undone.items() if key in open_keys}
         pending = [outgoing for outgoing in waiting if outgoing.status == "pending"]
         attempting = [outgoing for outgoing in waiting if outgoing.status == "attempting"]
-        return pending + [outgoing for outgoing in attempting if self._due_again(outgoing)][:_LOOKS_A_ROUND]
+        undone = [outgoing for outgoing in attempting if self._is_undone(outgoing)]
+        unknown = [outgoing for outgoing in attempting if not self._is_undone(outgoing)]
+        return undone + pending + [one for one in unknown if self._due_again(one)][:_LOOKS_A_ROUND]
+
+    def _is_undone(self, outgoing: Outgoing) -> bool:
+        """Whether this process made the last attempt, and knows that it came to nothing."""
+        return self._undone.get(_key(outgoing)) == outgoing.attempts
 
     def _settle(self, outgoing: Outgoing) -> bool:
         """Send an entry, or look for it first; tell whether it has arrived."""
         looks_first = outgoing.status == "attempting" and outgoing.kind == "packet"
+        looks_first = looks_first and not self._is_undone(outgoing)
         try:
             if looks_first:
                 return self._look(outgoing) or self._send(outgoing)
-            return (outgoing.attempts > 0 and self._is_there(outgoing)) or self._send(outgoing)
+            was_refused = outgoing.status == "pending" and outgoing.attempts > 0
+            return (was_refused and self._is_there(outgoing)) or self._send(outgoing)
         except ServiceNotFound as error:
             if outgoing.trans_rec_id is None or not is_the_services_word(error):
                 raise
+            self._client.list_packets(trans_rec_ids=[outgoing.trans_rec_id])  # fails where the URL is wrong
             note_unknown(self._engine, outgoing.trans_rec_id, error)
             return self._reject(outgoing, unknown_at_service(outgoing.trans_rec_id, error))
 
@@ -195,6 +230,8 @@ class Sender:
                 answer = _json(self._client.send_packet(packet, skip_validation=True))
         except AMIERequestError as error:
             if not is_the_services_word(error):
+                if error.nothing_done:
+                    self._undone[_key(outgoing)] = outgoing.attempts + 1
                 raise
             if packet is not None or not isinstance(error, ServiceNotFound):
                 return self._refused(outgoing, error)
@@ -276,6 +313,10 @@ def _about(outgoing: Outgoing, result: SendResult, error: AMIEEngineError | None
         code=None if error is None else error.code,
         outcome=str(result),
     )
+
+
+def _key(outgoing: Outgoing) -> tuple[str, str]:
+    return outgoing.stream, outgoing.answers
 
 
 def _shown(outgoing: Outgoing) -> str:
