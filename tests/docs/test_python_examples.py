@@ -136,6 +136,10 @@ def test_operating(client: AMIEClient) -> None:
     assert names["metrics"].registry.get_sample_value("amie_engine_poll_seconds_count") == 1
 
 
+def test_the_sandbox(folder: Path) -> None:
+    run("docs/sandbox.md", {})
+
+
 ELSEWHERE = {
     "docs/embedding.md": "tests/docs/test_embedding_page.py",
     "docs/getting-started.md": "tests/docs/test_documentation.py",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from threading import Lock
 
 from alembic import command
@@ -36,17 +38,23 @@ _WITH_TABLES = text(
 )
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(migrations: Path, connection: Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(folder("migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
 
 def revisions() -> list[str]:
     """Return the revisions that this release knows, oldest first."""
-    scripts = ScriptDirectory.from_config(_config())
-    return [script.revision for script in reversed(list(scripts.walk_revisions()))]
+    return list(_revisions_in(folder("migrations")))
+
+
+@cache
+def _revisions_in(migrations: Path) -> tuple[str, ...]:
+    """They don't change while a process runs, and every opening of a log asks for them."""
+    scripts = ScriptDirectory.from_config(_config(migrations))
+    return tuple(script.revision for script in reversed(list(scripts.walk_revisions())))
 
 
 def head_revision() -> str:
@@ -97,11 +105,11 @@ def migrate(database: Database, revision: str = "head") -> tuple[str | None, str
             raise _newer(database, before)
         if target == "base":
             if before is not None:
-                command.downgrade(_config(connection), "base")
+                command.downgrade(_config(folder("migrations"), connection), "base")
                 connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
             return before, None
         down = before is not None and known.index(before) > known.index(target)
-        (command.downgrade if down else command.upgrade)(_config(connection), target)
+        (command.downgrade if down else command.upgrade)(_config(folder("migrations"), connection), target)
     database.keep_write_ahead_log()
     return before, target
 
@@ -125,7 +133,7 @@ def migrate_within(connection: Connection, database: Database) -> bool:
     if current is None:
         _refuse_foreign(connection, database)
         with _ALEMBIC:
-            command.upgrade(_config(connection), "head")
+            command.upgrade(_config(folder("migrations"), connection), "head")
         return True
     if current != head_revision():
         raise _wrong(database, current)
