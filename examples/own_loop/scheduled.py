@@ -1,4 +1,4 @@
-"""A loop with a schedule of the site's own, in which polling, working and sending are jobs among others."""
+"""A loop with a schedule of the site's own, in which what the engine has to do are jobs among others."""
 
 from __future__ import annotations
 
@@ -41,11 +41,13 @@ class Job:
 
 
 def jobs_of(runner: Runner) -> list[Job]:
-    """Return the engine's three jobs. Handlers never raise here: what they raise is in the log."""
+    """Return the engine's four jobs. Handlers and subscribers never raise here: what they raise is in the
+    log. The last one is for a site with subscribers."""
     return [
         Job("polling", 60.0, runner.poll_once),
         Job("working", 5.0, runner.work_once),
         Job("sending", 5.0, runner.send_once),
+        Job("delivering", 5.0, runner.deliver_once),
     ]
 
 
