@@ -86,9 +86,10 @@ def _summary(result: Reconciliation) -> str:
     if count == 0:
         return "Nothing is open, here or there."
     of = f"{count} transaction{'s' if count > 1 else ''}"
-    return (
-        f"Log and service differ on {differing} of {of}." if differing else f"Log and service agree on {of}."
-    )
+    if differing:
+        return f"Log and service differ on {differing} of {of}."
+    to_do = sum(bool(each.commands) for each in result.standings)
+    return f"Log and service agree on {of}{f'; on {to_do} there is something to do' if to_do else ''}."
 
 
 def _table(standings: list[Standing]) -> Table:
