@@ -165,6 +165,11 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?", "...")) else f"{text}."
 
 
+_DONE_NOTHING = frozenset({401, 403, 429})
+"""With these the API refuses a call before it looks at what is asked for. A page with such a status comes
+from a proxy, which may have handed the call on."""
+
+
 def _refusal(response: requests.Response, call: str, document: Any, redaction: Redaction) -> AMIERequestError:
     """The error for an answer whose status is not 2xx."""
     status = response.status_code
@@ -172,9 +177,10 @@ def _refusal(response: requests.Response, call: str, document: Any, redaction: R
         return _redirected(response, call, redaction)
     error = ServiceFault if status >= 500 else _ERRORS.get(status, AMIERequestError)
     said = _hub_message(document, redaction)
-    if said:
-        return error(f"The service answered {status} to {call}: {_sentence(said)}", response=response)
-    return error(f"The service answered {_status_name(status)} to {call}.", response=response)
+    told = f"{status} to {call}: {_sentence(said)}" if said else f"{_status_name(status)} to {call}."
+    refusal = error(f"The service answered {told}", response=response)
+    refusal.nothing_done = status in _DONE_NOTHING and isinstance(document, dict)
+    return refusal
 
 
 def _status_name(status: int) -> str:

@@ -210,8 +210,9 @@ class PacketInvalidType(PacketError):
 class AMIERequestError(AMIEEngineError, requests.RequestException):
     """The AMIE service did not do what it was asked. ``response`` is its answer, if there was one.
 
-    ``nothing_done`` tells that the service surely did nothing: it was not reached, or refused the call before
-    it looked at what was asked. ``retry_after`` are the seconds that it asks to wait, or None.
+    ``nothing_done`` tells that the service surely did nothing: it was not reached, or says itself (and no
+    proxy for it) that it refuses the key or wants fewer calls. ``retry_after`` are the seconds that it asks
+    to wait, or None.
     """
 
     code = "service-error"
@@ -231,7 +232,6 @@ class ServiceAuthenticationError(AMIERequestError):
     """The service refused the site's name and key (401 or 403)."""
 
     code = "service-authentication"
-    nothing_done = True
     default_hint = "Check the site's name and API key, and that the key is still valid at the service."
 
 
@@ -260,7 +260,6 @@ class ServiceRateLimited(AMIERequestError):
     """The service asks for fewer calls (429)."""
 
     code = "service-rate-limited"
-    nothing_done = True
     default_hint = "Wait, and poll less often."
     retryable = True
 

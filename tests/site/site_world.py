@@ -185,7 +185,7 @@ class FlakyService:
     """
 
     def __init__(self, upstream: str) -> None:
-        self.faults: dict[str, deque[Fault]] = {}
+        self.faults: dict[str, deque[Fault | None]] = {}
         self.down = False
         self.retry_after: int | None = None
         self.calls: list[tuple[str, str]] = []
@@ -209,8 +209,8 @@ class FlakyService:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}{self._upstream.path}"
 
-    def fail(self, method: str, *faults: Fault) -> None:
-        """Let the next calls with a method fail in these ways."""
+    def fail(self, method: str, *faults: Fault | None) -> None:
+        """Let the next calls with a method fail in these ways; None lets one through."""
         self.faults.setdefault(method, deque()).extend(faults)
 
     @contextmanager

@@ -346,6 +346,100 @@ def test_what_surely_came_to_nothing_is_sent_again_after_a_pause_without_looking
     assert flaky_world.engine.outbox.open() == []
 
 
+def test_what_surely_came_to_nothing_tells_nothing_of_an_attempt_before_it(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    """The first one, of which nothing is known, arrives late: after the look that did not find it."""
+    flaky_world.engine.start(
+        NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"])
+    )
+    [outgoing] = flaky_world.engine.outbox.open()
+    packet = flaky_world.engine.outbox.attempt(outgoing)  # a call that is under way for long
+    assert packet is not None
+    runner = flaky_world.runner()
+    service.fail("POST", TOO_MANY)
+    clock.forward(minutes=4)
+    assert _sent(runner) == 0
+    flaky_world.client.send_packet(packet)
+    for _ in range(20):
+        clock.forward(minutes=1)
+        _sent(runner)
+    assert len(flaky_world.sandbox.transactions()) == 1
+    assert flaky_world.engine.outbox.open() == []
+
+
+def test_one_that_is_always_forbidden_holds_up_no_other(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    """By a filter before the service, say, that does not like what is in it; polls are answered."""
+    forbidden: Fault = (403, b'{"message": "Forbidden"}', "application/json")
+    flaky_world.client.start_scenario("request_project_reactivate")  # two replies
+    runner = flaky_world.runner()
+    service.fail("POST", forbidden)
+    round_ = runner.run_once()
+    assert not round_.key_is_refused
+    clock.forward(seconds=15)
+    service.fail("POST", None, forbidden)
+    assert _sent(runner) == 1
+    assert [outgoing.attempts for outgoing in flaky_world.engine.outbox.open()] == [2]
+
+
+@pytest.mark.parametrize("page", [403, 429])
+def test_a_proxys_page_may_hide_that_the_service_has_acted(
+    flaky_world: World, service: FlakyService, clock: Clock, page: int
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.fail("POST", (page, b"<html>Blocked</html>", "text/html"))
+    runner.run_once()
+    clock.forward(minutes=3, seconds=59)
+    assert _sent(runner) == 0
+    assert _posts(service) == 1
+    clock.forward(seconds=1)
+    assert _sent(runner) == 1
+
+
+def test_an_attempt_in_the_future_is_looked_for_after_the_usual_time(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    """A host whose clock was ahead has written to the log, whose time never goes back: what is sent now is
+    on record for then. Another process must not look, and send it again, while the call is under way."""
+    clock.forward(minutes=30)
+    flaky_world.engine.start(
+        NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"])
+    )
+    clock.forward(minutes=-30)
+    [outgoing] = flaky_world.engine.outbox.open()
+    packet = flaky_world.engine.outbox.attempt(outgoing)
+    assert packet is not None
+    other = flaky_world.runner()
+    for _ in range(16):
+        assert _sent(other) == 0
+        clock.forward(seconds=14)
+    assert service.calls == []
+    flaky_world.client.send_packet(packet)  # only now it arrives
+    clock.forward(seconds=16)
+    assert _sent(other) == 1
+    assert len(flaky_world.sandbox.transactions()) == 1
+
+
+def test_at_a_wrong_url_no_transaction_is_set_failed(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    nothing_here: Fault = (404, b'{"detail": "Not Found"}', "application/json")
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    runner.poll_once()
+    [transaction] = {packet.trans_rec_id for packet in flaky_world.client.list_packets()}
+    flaky_world.engine.fail(str(transaction), "the grant is unknown")
+    service.fail("PUT", nothing_here)
+    assert _sent(runner) == 0
+    assert [outgoing.status for outgoing in flaky_world.engine.outbox.open()] == ["attempting"]
+    clock.forward(minutes=1)
+    assert _sent(runner) == 1
+    assert [one.state for one in flaky_world.sandbox.transactions()] == ["failed"]
+
+
 def test_the_service_says_how_long_to_wait(flaky_world: World, service: FlakyService, clock: Clock) -> None:
     flaky_world.client.start_scenario(RPC)
     runner = flaky_world.runner()

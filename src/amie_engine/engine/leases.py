@@ -62,6 +62,7 @@ _TAKE = Statement(
     " VALUES (:stream, :packet_rec_id, :hub, :site, :holder, :token, :taken_at, :expires_at)"
     " ON CONFLICT (stream, packet_rec_id) DO UPDATE SET holder = excluded.holder, token = excluded.token,"
     " taken_at = excluded.taken_at, expires_at = excluded.expires_at"
+    " WHERE amie_leases.token = :token_before AND amie_leases.expires_at = :expires_before"
 )
 _TOKEN = Statement("SELECT token FROM amie_leases WHERE stream = :stream AND packet_rec_id = :packet_rec_id")
 _TOKEN_LOCKED = Statement(f"{_TOKEN.sql} FOR UPDATE")
@@ -203,8 +204,8 @@ class Leases:
         held = cursor.one(_HELD, key)
         if held is not None and not _may_be_taken_over(held, now):
             return None
-        before = None if held is None else held[0]
-        lease = Lease(stream, packet_rec_id, this_process(), token, now, now + lasts, before)
+        holder_before, expires_before, token_before = (None, None, None) if held is None else held
+        lease = Lease(stream, packet_rec_id, this_process(), token, now, now + lasts, holder_before)
         values = {
             "hub": self._log.hub,
             "site": self._log.site,
@@ -213,8 +214,10 @@ class Leases:
             "taken_at": format_time(lease.taken_at),
             "expires_at": format_time(lease.expires_at),
         }
-        cursor.run(_TAKE, key | values)
-        return lease
+        before = {"token_before": token_before, "expires_before": expires_before}
+        return (
+            lease if cursor.run(_TAKE, key | values | before) == 1 else None
+        )  # or its holder has just renewed it
 
     def renew(self, lease: Lease) -> None:
         """Make a lease last from now on.

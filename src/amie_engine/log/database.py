@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, NullPool, PoolProxiedConnection, QueuePool, text
@@ -28,6 +29,10 @@ from amie_engine.log.transactions import (
 
 __all__ = ["Cursor", "Database", "Session", "Statement"]
 
+_TRUSTED = 5.0
+"""Seconds for which a PostgreSQL connection that was in use is taken to work."""
+_USED = "amie_engine_used"
+"""Where a connection keeps when it was handed back, and how many others had been lost by then."""
 _MOST_IN_A_POOL = 200
 """How many dead connections of a pool are thrown away before one call fails."""
 
@@ -122,6 +127,8 @@ class Database:
         self._sites = None if isinstance(database, str) else database
         self._engine = engine_for_url(database) if isinstance(database, str) else engine_beside(database)
         self.url = shown_url(self._engine.url)
+        self._losses = 0
+        """How many connections were lost: each casts doubt on those that were made before."""
 
     def __repr__(self) -> str:
         return f"<Database {self.url}>"
@@ -308,17 +315,37 @@ class Database:
             yield pooled
         except (DBAPIError, dialect.dbapi.Error) as error:
             if self._is_lost(error, pooled.dbapi_connection):
+                self._losses += 1
                 pooled.invalidate()
                 raise lost(error, self.url) from error
             raise explained(error, self.url) from error
         except CommitInDoubt:
+            self._losses += 1
             pooled.invalidate()
             raise
+        else:
+            pooled.info[_USED] = self._losses, monotonic()
         finally:
             pooled.close()
 
+    def _is_trusted(self, pooled: PoolProxiedConnection) -> bool:
+        """Whether a connection surely works without a call that tries it: it was handed back a moment ago, no
+        other was lost since, and it has nothing to say.
+
+        A host that is gone, or a firewall that forgets what is idle, ends a connection without a word.
+        """
+        used = pooled.info.get(_USED)
+        driver = pooled.dbapi_connection
+        return (
+            used is not None
+            and used[0] == self._losses
+            and monotonic() - used[1] < _TRUSTED
+            and is_quiet(driver)
+        )
+
     def _connected(self) -> PoolProxiedConnection:
-        """A connection that works. After a restart of the server, those in the pool may all be dead."""
+        """A connection that works. After a restart of the server, those in the pool may all be dead: each is
+        tried, but for one that was in use a moment ago."""
         dialect: Any = self._engine.dialect
         for others in reversed(range(_MOST_IN_A_POOL)):
             try:
@@ -326,7 +353,7 @@ class Database:
             except (SQLAlchemyError, dialect.dbapi.Error, TypeError, UnicodeDecodeError) as error:
                 # A TypeError is for an unknown option, a UnicodeDecodeError for a file with a damaged schema.
                 raise unreachable(error, self.url) from error
-            if self.is_sqlite or is_quiet(pooled.dbapi_connection):
+            if self.is_sqlite or self._is_trusted(pooled):
                 break
             try:
                 dialect.do_ping(pooled.dbapi_connection)

@@ -76,6 +76,7 @@ class Parts:
         began = time.perf_counter()
         try:
             self._poller.poll(result)
+            result.polled = True
         except AMIEEngineError as raised:
             error = raised
             raise

@@ -11,20 +11,18 @@ __all__ = ["is_the_services_word", "note_unknown", "unknown_at_service"]
 
 logger = logging.getLogger("amie_engine.site")
 
-_REFUSES_NOTHING = frozenset({401, 403, 408, 429})
-"""Client errors that say nothing of what was asked for: it may be asked again as it is."""
+_REFUSES = frozenset({400, 404, 409, 413, 422})
+"""The statuses with which the API refuses what was asked for; all others say nothing of it."""
 
 
 def is_the_services_word(error: AMIERequestError) -> bool:
-    """Whether an error is the service's own word on what was asked: a client error whose body is the API's.
+    """Whether an error is the service's own word on what was asked: a refusal whose body is the API's.
 
     A page of HTML with such a status comes from a proxy, and must neither throw a reply away nor end a
     transaction.
     """
     response = error.response
-    if response is None or not 400 <= response.status_code < 500:
-        return False
-    if response.status_code in _REFUSES_NOTHING:
+    if response is None or response.status_code not in _REFUSES:
         return False
     try:
         return isinstance(response.json(), dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from amie_engine.engine import OutcomeKind
 from amie_engine.errors import AMIEEngineError, ServiceAuthenticationError
@@ -24,6 +25,7 @@ class Round:
         delivered: How many events the site's subscribers have taken.
         undelivered: How many subscribers have raised.
         errors: What went wrong; the rest went on.
+        polled: Whether the service was polled, and answered.
     """
 
     received: dict[OutcomeKind, int] = field(default_factory=lambda: dict.fromkeys(OutcomeKind, 0))
@@ -32,6 +34,7 @@ class Round:
     delivered: int = 0
     undelivered: int = 0
     errors: list[AMIEEngineError] = field(default_factory=list)
+    polled: bool = False
 
     def add(self, other: Round) -> None:
         """Count in what another one did."""
@@ -43,6 +46,7 @@ class Round:
         self.delivered += other.delivered
         self.undelivered += other.undelivered
         self.errors += other.errors
+        self.polled = self.polled or other.polled
 
     @property
     def has_news(self) -> bool:
@@ -56,5 +60,13 @@ class Round:
 
     @property
     def key_is_refused(self) -> bool:
-        """Whether the service refuses the site's key."""
-        return any(isinstance(error, ServiceAuthenticationError) for error in self.errors)
+        """Whether the service refuses the site's key. One that answers polls and forbids a packet
+        does not."""
+        return any(
+            isinstance(error, ServiceAuthenticationError) and (not self.polled or _names_the_key(error))
+            for error in self.errors
+        )
+
+
+def _names_the_key(error: ServiceAuthenticationError) -> bool:
+    return error.response is not None and error.response.status_code == HTTPStatus.UNAUTHORIZED

@@ -42,7 +42,6 @@ packet, and sends a second one."""
 _AGAIN = timedelta(seconds=30)
 """After an attempt to set a transaction failed, which may be made twice without harm."""
 _LAST_LOOK = timedelta(minutes=30)
-_CLOCKS_DIFFER_BY = timedelta(minutes=10)
 _LOOKS_BACK = timedelta(days=1)
 """How far before the attempt the site's starts are looked for. A clock that is wrong by less costs a longer
 list; by more, a second transaction."""
@@ -77,7 +76,7 @@ class Sender:
     Nothing makes the service's POST idempotent. After an outcome that is not known (a timeout, a crash, a
     fault of the service) it looks at the service whether the packet is there, and sends again only if not.
     Where the service surely did nothing (no connection, a refused key, too many calls), nothing is sent for a
-    while, longer each time, and not before the service's ``Retry-After``; then the same packet goes first.
+    while, longer each time, and not before the service's ``Retry-After``; then the packet is sent again.
 
     Args:
         engine: Whose outbox it sends.
@@ -102,6 +101,7 @@ class Sender:
         self._paused_until: datetime | None = None
         self._undone: dict[tuple[str, str], int] = {}
         """What this process knows not to have arrived: after how many attempts, by transaction and answer."""
+        self._seen_at: dict[tuple[str, str, int], datetime] = {}
         self._first_look = max(_FIRST_LOOK, 3 * timedelta(seconds=sum(client.timeout)))
 
     def send_once(self) -> Sent:
@@ -173,11 +173,13 @@ class Sender:
         waiting = self._engine.outbox.open()
         open_keys = {_key(outgoing) for outgoing in waiting}
         self._undone = {key: attempts for key, attempts in self._undone.items() if key in open_keys}
+        self._seen_at = {key: moment for key, moment in self._seen_at.items() if key[:2] in open_keys}
         pending = [outgoing for outgoing in waiting if outgoing.status == "pending"]
         attempting = [outgoing for outgoing in waiting if outgoing.status == "attempting"]
         undone = [outgoing for outgoing in attempting if self._is_undone(outgoing)]
+        undone.sort(key=lambda outgoing: outgoing.attempts)  # one that never gets through holds up no other
         unknown = [outgoing for outgoing in attempting if not self._is_undone(outgoing)]
-        return undone + pending + [one for one in unknown if self._due_again(one)][:_LOOKS_A_ROUND]
+        return pending + undone + [one for one in unknown if self._due_again(one)][:_LOOKS_A_ROUND]
 
     def _is_undone(self, outgoing: Outgoing) -> bool:
         """Whether this process made the last attempt, and knows that it came to nothing."""
@@ -195,9 +197,15 @@ class Sender:
         except ServiceNotFound as error:
             if outgoing.trans_rec_id is None or not is_the_services_word(error):
                 raise
-            self._client.list_packets(trans_rec_ids=[outgoing.trans_rec_id])  # fails where the URL is wrong
+            self._make_sure_it_is_unknown(outgoing.trans_rec_id, error)
             note_unknown(self._engine, outgoing.trans_rec_id, error)
             return self._reject(outgoing, unknown_at_service(outgoing.trans_rec_id, error))
+
+    def _make_sure_it_is_unknown(self, trans_rec_id: str, error: ServiceNotFound) -> None:
+        """Raise unless the service, which does not find a transaction, knows the site, and lists nothing of
+        the transaction: at a wrong URL nothing is found either."""
+        if self._client.list_packets(trans_rec_ids=[trans_rec_id]):
+            raise error
 
     def _is_there(self, outgoing: Outgoing) -> bool:
         """Look for what was refused before, and is to be sent again; a transaction that the service does not
@@ -213,8 +221,17 @@ class Sender:
         first = self._first_look if outgoing.kind == "packet" else _AGAIN
         pause = min(first * 2 ** min(outgoing.attempts - 1, 20), max(first, _LAST_LOOK))
         pause *= 0.75 + self._jitter() / 4
-        since = self._engine.now() - outgoing.attempted_at
-        return bool(since >= pause or since < -_CLOCKS_DIFFER_BY)  # or the clock was ahead then
+        return bool(self._time_since_attempt(outgoing, outgoing.attempted_at) >= pause)
+
+    def _time_since_attempt(self, outgoing: Outgoing, attempted_at: datetime) -> timedelta:
+        """By this process's clock. What was attempted in its future (a clock was ahead, and the log's time
+        never goes back), it counts from when it first saw it."""
+        now = self._engine.now()
+        if attempted_at <= now:
+            return now - attempted_at
+        key = outgoing.stream, outgoing.answers, outgoing.attempts
+        seen_at = self._seen_at[key] = min(self._seen_at.get(key, now), now)
+        return now - seen_at
 
     def _send(self, outgoing: Outgoing) -> bool:
         try:
@@ -230,11 +247,15 @@ class Sender:
                 answer = _json(self._client.send_packet(packet, skip_validation=True))
         except AMIERequestError as error:
             if not is_the_services_word(error):
-                if error.nothing_done:
+                # Of an earlier attempt whose outcome is unknown, this one's tells nothing.
+                if error.nothing_done and (outgoing.status == "pending" or self._is_undone(outgoing)):
                     self._undone[_key(outgoing)] = outgoing.attempts + 1
                 raise
+            if isinstance(error, ServiceNotFound) and outgoing.trans_rec_id is None:
+                raise  # what begins a transaction needs none: the URL is wrong, or the site's name
             if packet is not None or not isinstance(error, ServiceNotFound):
                 return self._refused(outgoing, error)
+            self._make_sure_it_is_unknown(outgoing.trans_rec_id or "", error)
             code = error.code  # what the service does not know can't be set failed, and needs not be
             logger.warning(
                 "Transaction %s is not known at the service: it has failed.", outgoing.trans_rec_id

@@ -234,7 +234,7 @@ class Worker:
 
     def _raised(self, error: BaseException, lease: Lease, row: WorkRow, attempt: int, handler: str) -> Worked:
         """Whatever a handler raised (a task was cancelled, say), it has failed, and the others go on."""
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise error  # somebody wants to end it all; the handler has done nothing wrong
         end = self._failed(lease, row, attempt, error, handler)
         if isinstance(error, SystemExit):
