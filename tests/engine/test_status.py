@@ -160,6 +160,28 @@ def test_what_the_service_has_forgotten_needs_a_person_until_it_is_failed(
     assert engine.status().needs == ()
 
 
+def test_what_is_sent_again_and_again_and_never_arrives_needs_a_person_after_an_hour(
+    engine: Engine, clock: Clock
+) -> None:
+    asked(engine, clock, 1)
+    answer(engine, 50_001, ProjectID="p1", PiPersonID="u1", PiRemoteSiteLogin="robin")
+    daemon(engine)
+    for _ in range(2):
+        [outgoing] = engine.outbox.open()
+        engine.outbox.attempt(outgoing)
+        clock.forward(minutes=40)
+    daemon(engine)
+    assert needed(engine.status()) == []
+    [outgoing] = engine.outbox.open()
+    engine.outbox.attempt(outgoing)
+    [need] = engine.status().needs
+    assert (need.kind, need.look) == (NeedKind.NOT_ARRIVING, "amie-engine reconcile")
+    assert need.what.startswith("1 packet was sent again and again")
+    [outgoing] = engine.outbox.open()
+    engine.outbox.confirm(outgoing, {"result": {"header": {"packet_rec_id": 999}}})
+    assert engine.status().needs == ()
+
+
 def test_work_that_waits_for_a_person_says_what_to_type(engine: Engine, clock: Clock) -> None:
     first = asked(engine, clock, 1)
     work(engine, raising)

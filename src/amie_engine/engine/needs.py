@@ -24,6 +24,7 @@ __all__ = [
     "OpenOne",
     "RejectedEntry",
     "moment",
+    "needs_of_outbox",
     "needs_of_quarantine",
     "needs_of_service",
     "needs_of_subscribers",
@@ -32,6 +33,10 @@ __all__ = [
 
 UNPOLLED_TOO_LONG = timedelta(hours=1)
 """How long a service that does not answer may be left alone, and one that nobody polls."""
+
+ATTEMPTS_TOO_MANY = 3
+"""After how many attempts something that has not arrived, for as long as a service may be left alone, needs a
+person: polls are answered, and what is sent is not."""
 
 _FAILURES_TOO_MANY = 5
 """After how many failures in a row a subscriber needs a person: some minutes, since its pauses grow."""
@@ -47,6 +52,7 @@ class NeedKind(StrEnum):
     SERVICE_FAILS = "service-fails"
     NO_DAEMON = "no-daemon"
     QUARANTINE = "quarantine"
+    NOT_ARRIVING = "not-arriving"
     REJECTED = "rejected"
     PARKED = "parked"
     ASKING = "asking"
@@ -152,6 +158,20 @@ def needs_of_service(
         ended = "did not stop in good order" if lost else "was stopped"
         what = f"No daemon is at work; the one on {newest.host} {ended}"
         yield Need(NeedKind.NO_DAEMON, what, "amie-engine run", since=newest.stopped_at or newest.seen_at)
+
+
+def needs_of_outbox(count: int, oldest: datetime | None, now: datetime) -> Iterator[Need]:
+    """Yield what was sent again and again, and does not arrive: as one thing.
+
+    Args:
+        count: How much was sent so often.
+        oldest: When the first of it was decided.
+        now: The time.
+    """
+    if oldest is not None and now - oldest > UNPOLLED_TOO_LONG:
+        what = "1 packet was" if count == 1 else f"{count} packets were"
+        what += " sent again and again, and the service does not take it: see the daemon's log for why"
+        yield Need(NeedKind.NOT_ARRIVING, what, "amie-engine run", "amie-engine reconcile", since=oldest)
 
 
 def needs_of_quarantine(count: int, oldest: datetime | None) -> Iterator[Need]:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.needs import (
+    ATTEMPTS_TOO_MANY,
     Need,
     OpenOne,
     RejectedEntry,
     moment,
+    needs_of_outbox,
     needs_of_quarantine,
     needs_of_service,
     needs_of_subscribers,
@@ -41,7 +43,10 @@ _OPEN = Statement(
     " ORDER BY opened_position"  # by which the database knows the index to use
 )
 _SENDING = Statement(
-    "SELECT status, count(*), min(decided_at) FROM amie_outbox WHERE hub = :hub AND site = :site"
+    "SELECT status, count(*), min(decided_at),"
+    " SUM(CASE WHEN attempts >= :too_many THEN 1 ELSE 0 END),"
+    " MIN(CASE WHEN attempts >= :too_many THEN decided_at END)"
+    " FROM amie_outbox WHERE hub = :hub AND site = :site"
     " AND status IN ('pending', 'attempting') GROUP BY status"
 )
 # By way of the open transactions: what was rejected in one that has ended needs nobody any more.
@@ -130,7 +135,8 @@ def read_status(engine: Engine, view: View) -> Status:
     cursor = view.cursor
     there = [OpenOne.of(row) for row in cursor.all(_OPEN, key)]
     rows = engine.work.open_in(view)
-    sending = {row[0]: row[1:] for row in cursor.all(_SENDING, key)}
+    sending = {row[0]: row[1:] for row in cursor.all(_SENDING, key | {"too_many": ATTEMPTS_TOO_MANY})}
+    _, _, often, often_since = sending.get("attempting", (0, None, 0, None))
     rejected = [RejectedEntry.of(row) for row in cursor.all(_REJECTED, key)]
     quarantined, oldest = cursor.one(_QUARANTINE, key)
     daemons = tuple(engine.daemons.all(cursor))
@@ -166,6 +172,7 @@ def read_status(engine: Engine, view: View) -> Status:
         subscribers=subscribers,
         needs=(
             *needs_of_service(daemons, alive, service, now),
+            *needs_of_outbox(often, moment(often_since), now),
             *needs_of_quarantine(quarantined, moment(oldest)),
             *needs_of_subscribers(subscribers),
             *needs_of_transactions(there, rejected, rows, daemons, now),
