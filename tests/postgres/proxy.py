@@ -37,6 +37,7 @@ class Proxy:
         self._server = str(Path(host) / _SOCKET)
         self.url = make_url(server).update_query_dict({"host": str(self._folder)}).render_as_string(False)
         self.lose_answers = self.lose_commits = 0
+        self._generation = 0
         self.stays_down = False
         self._down = False
         self._listening = socket.socket(socket.AF_UNIX)
@@ -47,6 +48,10 @@ class Proxy:
     def go_on(self) -> None:
         """Let everybody through again."""
         self._down = self.stays_down = False
+
+    def forget_connections(self) -> None:
+        """As a firewall does, or a host that takes over: nobody hears of it, and the next word ends each."""
+        self._generation += 1
 
     def close(self) -> None:
         """Stop."""
@@ -70,11 +75,12 @@ class Proxy:
             for side in (client, server):
                 selector.register(side, EVENT_READ)
             writing = False
+            generation = self._generation
             with suppress(OSError):
                 while True:
                     for key, _ in selector.select():
                         said = key.fileobj.recv(65536)  # type: ignore[union-attr] # a socket
-                        if not said:
+                        if not said or generation != self._generation:
                             return
                         writing = _WRITER in said or (writing and _READER not in said)
                         commits = key.fileobj is client and writing and _COMMIT in said

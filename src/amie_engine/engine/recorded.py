@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from amie_engine.audit.timeline import sentence_of
+from amie_engine.engine.folding import Folder
 from amie_engine.log.events import Event
 from amie_engine.log.store import EventLog
 
 __all__ = ["RecordedEvent", "recorded"]
 
 
-def _no_document() -> Any:
+def _nothing() -> Any:
     return None
 
 
@@ -38,6 +39,7 @@ class RecordedEvent:
         facts: Ids, resources, amounts, dates and states; docs/log.md has their keys.
         sentence: What happened, in a sentence for people.
         read_document: Reads the document; `document` calls it.
+        read_ending: Reads how the transaction ended; `ended_as` calls it.
     """
 
     position: int
@@ -52,7 +54,8 @@ class RecordedEvent:
     actor: str = "engine"
     facts: Mapping[str, Any] = field(default_factory=dict)
     sentence: str = ""
-    read_document: Callable[[], Any] = field(default=_no_document, repr=False, compare=False)
+    read_document: Callable[[], Any] = field(default=_nothing, repr=False, compare=False)
+    read_ending: Callable[[], str | None] = field(default=_nothing, repr=False, compare=False)
 
     def document(self) -> Any:
         """Read the packet or result in full, with its personal data; None where there is none, or it was
@@ -62,6 +65,15 @@ class RecordedEvent:
             LogError: The database can't be used.
         """
         return self.read_document()
+
+    def ended_as(self) -> str | None:
+        """Tell how its transaction ended with this event: ``completed`` or ``failed``; None for every other
+        event. Whoever failed it, and in what way, it ends once.
+
+        Raises:
+            LogError: The database can't be used.
+        """
+        return self.read_ending()
 
 
 def recorded(event: Event, log: EventLog) -> RecordedEvent:
@@ -74,6 +86,13 @@ def recorded(event: Event, log: EventLog) -> RecordedEvent:
     def read_document() -> Any:
         with log.read() as reader:
             return reader.document(event.stream, event.version)
+
+    def read_ending() -> str | None:
+        with log.read() as reader:
+            folded = Folder(reader.stream, states=1).fold(event)
+        if folded.before is None or folded.after is None or folded.before.is_final:
+            return None
+        return str(folded.after.state) if folded.after.is_final else None
 
     return RecordedEvent(
         position=event.position,
@@ -89,4 +108,5 @@ def recorded(event: Event, log: EventLog) -> RecordedEvent:
         facts=event.facts,
         sentence=sentence_of(event),
         read_document=read_document,
+        read_ending=read_ending,
     )

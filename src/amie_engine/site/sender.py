@@ -158,7 +158,7 @@ class Sender:
 
     def _note(self, sent: Sent, outgoing: Outgoing, error: AMIEEngineError) -> None:
         sent.errors.append(error)
-        came_to_nothing = self._undone.get(_key(outgoing)) in (outgoing.attempts, outgoing.attempts + 1)
+        came_to_nothing = self._undone.get(_key(outgoing)) == outgoing.attempts + 1
         result = SendResult.NOT_SENT if came_to_nothing else SendResult.UNKNOWN
         self._observer.sent(outgoing, result)
         logger.warning(
