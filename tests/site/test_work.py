@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from amie_engine import Work
+from amie_engine import Packet, Site, Work
 from amie_engine.errors import HandlerInvalid
 from amie_engine.packet import (
     DataProjectCreate,
@@ -15,6 +15,10 @@ from amie_engine.packet import (
     NotifyProjectCreate,
     RequestProjectCreate,
 )
+from amie_engine.testing import Clock
+from tests.site.site_world import NAME, World
+
+RPC = "request_project_create"
 
 
 @pytest.fixture
@@ -52,3 +56,23 @@ def test_a_reason_must_say_something(work: Work, reason: Any) -> None:
 def test_a_time_must_have_a_zone(work: Work, until: Any) -> None:
     with pytest.raises(HandlerInvalid, match="without a zone"):
         work.defer(until=until, reason="later")
+
+
+def test_a_handler_goes_by_the_clock_of_the_engine(world: World, clock: Clock) -> None:
+    site = Site(NAME)
+    told: list[datetime] = []
+
+    @site.handles(RPC)
+    def create(request: Packet, work: Work) -> Any:
+        told.append(work.now())
+        return work.defer(until=work.now() + timedelta(hours=1), reason="not yet")
+
+    world.client.start_scenario(RPC)
+    runner = world.runner(site)
+    runner.run_once()
+    clock.forward(minutes=59)
+    runner.run_once()
+    assert set(told) == {clock() - timedelta(minutes=59)}
+    clock.forward(minutes=1)
+    runner.run_once()
+    assert max(told) == clock()

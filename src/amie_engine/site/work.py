@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from amie_engine.engine.source import text_problem
@@ -104,6 +104,10 @@ class Notebook:
         """Tell that the handler is still at work."""
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(slots=True)
 class Work:
     """One piece of work for a handler.
@@ -119,6 +123,7 @@ class Work:
         anomalies: What is odd about the transaction: required items that are missing, say.
         memory: Where steps and answers are kept; in the log, but in tests of a handler alone.
         stopwatch: Gives seconds, to measure the steps by.
+        clock: Gives the time, with its zone; `now` calls it.
     """
 
     key: str
@@ -130,6 +135,7 @@ class Work:
     anomalies: tuple[str, ...] = ()
     memory: Memory = field(default_factory=Notebook, repr=False)
     stopwatch: Callable[[], float] = field(default=time.perf_counter, repr=False)
+    clock: Callable[[], datetime] = field(default=_utc_now, repr=False)
     _named: set[tuple[str, str]] = field(default_factory=set, init=False, repr=False)
 
     def step(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -200,6 +206,11 @@ class Work:
             )
         return answer
 
+    def now(self) -> datetime:
+        """Return the time by the engine's clock, with its zone: in tests, that of the test. For what has to
+        be the same at the next call, keep it in a step."""
+        return self.clock()
+
     def alive(self) -> None:
         """Tell that a long handler is still at work, so that no other worker takes it over. Where one has,
         this ends the call of the handler, past every ``except Exception``.
@@ -233,7 +244,7 @@ class Work:
         zone = getattr(until, "tzinfo", None)
         if until is not None and zone is None:
             raise HandlerInvalid(
-                "defer() was given a time without a zone.", hint="Use datetime.now(UTC) + timedelta(...)."
+                "defer() was given a time without a zone.", hint="Use work.now() + timedelta(...)."
             )
         return Deferral(until, reason)
 

@@ -254,6 +254,7 @@ class Worker:
             anomalies=assignment.anomalies,
             memory=_LogMemory(self._engine, assignment, f"handler {name}"),
             stopwatch=self._stopwatch,
+            clock=self._engine.now,
         )
         began = self._stopwatch()
         try:

@@ -22,9 +22,7 @@ from amie_engine.errors import SandboxRefusal
 from amie_engine.packet import NotifyUserModify, Packet
 from amie_engine.sandbox import HOSTILE, OFFICIAL_SCENARIOS, Fault, Faults, Sandbox
 from amie_engine.site import Deferral, Site, Work
-from amie_engine.testing.crashes.child import CLOCK
 from amie_engine.testing.crashes.course import Course
-from amie_engine.testing.crashes.shared_clock import SharedClock
 
 __all__ = ["COURSES", "SITE", "declining", "followed", "steps", "told", "waiting"]
 
@@ -154,15 +152,15 @@ def declining(folder: Path) -> Site:
 
 def asking(folder: Path) -> Site:
     """A person decides, and then the work waits for a time."""
-    site, back_end, clock = Site(SITE), _BackEnd(folder), SharedClock(folder / CLOCK)
+    site, back_end = Site(SITE), _BackEnd(folder)
 
     @site.handles("request_project_create")
     def create(request: Packet, work: Work) -> Packet | Deferral:
         _steps(back_end, work, "reserve")
         if work.ask("Shall it be made?", choices=("yes", "no")) == "no":
             return work.fail("It shall not be made.")
-        opens = datetime.fromisoformat(work.step("choose a time", lambda: _in_half_an_hour(clock)))
-        if clock() < opens:
+        opens = datetime.fromisoformat(work.step("choose a time", lambda: _in_half_an_hour(work)))
+        if work.now() < opens:
             return work.defer(until=opens, reason="the machine is being mended")
         _steps(back_end, work, "create group")
         return told(work)
@@ -170,8 +168,8 @@ def asking(folder: Path) -> Site:
     return site
 
 
-def _in_half_an_hour(clock: SharedClock) -> str:
-    return (clock() + timedelta(minutes=30)).isoformat()
+def _in_half_an_hour(work: Work) -> str:
+    return (work.now() + timedelta(minutes=30)).isoformat()
 
 
 def followed(folder: Path) -> Site:
