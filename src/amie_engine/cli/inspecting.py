@@ -34,8 +34,9 @@ def transactions(
 ) -> None:
     """List the transactions: type, grant, state, whose turn it is, age and deadline.
 
-    Below the list is what needs a person: a handler that fails, a reply that the service rejected, packets
-    that wait for others, and whatever is odd. A transaction that the site began, and that the service has
+    Notes below the list tell of a handler that fails, a reply that the service rejected, packets
+    that wait for others, and whatever is odd, also of what has ended. `amie-engine status` has what needs a
+    person. A transaction that the site began, and that the service has
     given no id yet, stands in parentheses with the beginning of its id in the log.
 
     Example:
@@ -103,7 +104,7 @@ def show(
     if due.turn is not None:
         console.print(_whose_turn(due))
     if not documents and any(entry.event in _TELLS_MORE for entry in story.entries):
-        console.print("What went wrong stands there in full with --documents.")
+        console.print("`amie-engine show TRANS --documents` tells in full what went wrong.")
 
 
 def quarantine(

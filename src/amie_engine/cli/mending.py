@@ -31,7 +31,7 @@ from amie_engine.cli.output import one_line, print_json, printable
 from amie_engine.engine.mending import Refusal, find_field
 from amie_engine.engine.state import START
 from amie_engine.engine.views import Handle
-from amie_engine.errors import NothingRefused, SettingsError
+from amie_engine.errors import NothingRefused, ServiceNotFound, SettingsError
 from amie_engine.packet.base import Packet
 from amie_engine.packet.jsonvalue import parse_json
 
@@ -198,6 +198,9 @@ def _commands(refusal: Refusal, name: str, *, is_newest: bool) -> list[tuple[str
     """What a person can do about a refusal, and what to type for it."""
     trans = shlex.quote(name)
     found = []
+    give_up = f"amie-engine fail {trans} --reason WHY"
+    if refusal.code == ServiceNotFound.code:
+        found.append(("To end it here, since the service does not know it any more", give_up))
     if refusal.packet is not None:
         changes = "".join(f" --set {field}=VALUE" for field in _to_mend(refusal, refusal.packet))
         found.append(("To mend it and send it again", f"amie-engine resend {trans}{changes}"))
@@ -206,7 +209,7 @@ def _commands(refusal: Refusal, name: str, *, is_newest: bool) -> list[tuple[str
             ("To send it as it is, if the service was at fault", f"amie-engine resend {trans} --as-it-is")
         )
     if refusal.answers == START:
-        found.append(("To give it up", f"amie-engine fail {trans} --reason WHY"))
+        found.append(("To give it up", give_up))
     elif refusal.packet_type is not None:
         found.append(("To have the handler called again instead", f"amie-engine retry {trans}"))
     else:

@@ -60,7 +60,7 @@ def type_name(name: str | None, *, wide: bool) -> str:
 def print_transactions(
     console: Console, transactions: Sequence[TransactionSummary], now: datetime, warning: timedelta
 ) -> None:
-    """Print the table of transactions, and below it what needs a person."""
+    """Print the table of transactions, and below it what is odd about them, or holds one up."""
     console.print(transactions_table(transactions, now, warning, console.width))
     notes = [(transaction, note) for transaction in transactions if (note := _note(transaction))]
     if notes:

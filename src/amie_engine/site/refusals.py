@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from amie_engine._logging import about
 from amie_engine.engine import Engine
 from amie_engine.errors import AMIERequestError, ServiceNotFound
 
@@ -38,6 +39,7 @@ def note_unknown(engine: Engine, trans_rec_id: str, error: ServiceNotFound) -> N
             " amie-engine fail %s --reason ...",
             trans_rec_id,
             trans_rec_id,
+            extra=about(trans_rec_id=trans_rec_id, code=error.code),
         )
 
 
