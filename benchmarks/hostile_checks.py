@@ -48,9 +48,7 @@ def check(engine: Engine, service: dict[str, Any], back_end: BackEnd) -> Finding
     findings = Findings(faults=service["faults"])
     ours = {one.trans_rec_id or one.stream: one for one in engine.transactions()}
     findings.disagreements += _compared({name: one.state for name, one in ours.items()}, theirs)
-    for name, story in theirs.items():
-        if repeated := _answered_twice(story["packets"]):
-            findings.disagreements.append(f"The service has two replies to a {repeated} of {name}.")
+    findings.disagreements += _answered_again(service["answered"])
     effects = back_end.effects()
     findings.disagreements += _done_twice(effects)
     findings.disagreements += _never_done(theirs, effects)
@@ -89,19 +87,14 @@ def _compared(ours: dict[str, str], theirs: dict[str, dict[str, Any]]) -> list[s
     return found
 
 
-def _answered_twice(packets: list[tuple[int, str]]) -> str | None:
-    """The packet of the hub's that has two replies. An inform of the hub's may be acknowledged twice: the
-    service takes each, also of one call that the faults have come to it twice."""
-    answered = True
-    last = ""
-    for from_hub, packet_type in packets:
-        if from_hub:
-            answered, last = False, packet_type
-        elif answered and last != _INFORM:
-            return last
-        else:
-            answered = True
-    return None
+def _answered_again(answered: list[dict[str, Any]]) -> list[str]:
+    """The packets of the hub's to which the site has posted more than one reply, taken or refused; what a
+    fault has doubled counts as one."""
+    return [
+        f"The site posted {packet['replies']} replies to the {packet['type']} of {packet['trans_rec_id']}."
+        for packet in answered
+        if packet["replies"] > 1
+    ]
 
 
 def _done_twice(effects: list[tuple[str, str, str, int]]) -> list[str]:

@@ -113,7 +113,12 @@ def main() -> None:
         stop.set()
         feeder.join()
     struck = Counter({str(fault): faults.counts[fault] for fault in Fault}) + Counter(hub.counts)
-    arguments.report.write_text(json.dumps({"transactions": hub.told(), "faults": struck}), encoding="utf-8")
+    report = {
+        "transactions": hub.told(),
+        "answered": [packet._asdict() for packet in hub.answered],
+        "faults": struck,
+    }
+    arguments.report.write_text(json.dumps(report), encoding="utf-8")
 
 
 if __name__ == "__main__":

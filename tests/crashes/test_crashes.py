@@ -59,13 +59,15 @@ def test_nothing_is_lost_and_nothing_done_twice(name: str) -> None:
         ("somebody follows", broken.forgetting_subscribers, "The subscriber 'all' was given event"),
         ("set failed", broken.confirming_first, "is in-progress at the service, and failed in the log"),
         ("the site begins", broken.sending_without_a_word, "as none does without a crash"),
+        ("steps", broken.sending_without_a_word, "has posted 2 replies to the request_project_create"),
     ],
     ids=[
         "event and outbox in two commits",
         "steps are not kept",
         "subscribers are forgotten",
         "confirmed first",
-        "attempts are not kept",
+        "attempts to begin are not kept",
+        "attempts to reply are not kept",
     ],
 )
 def test_an_engine_that_is_broken_is_caught(name: str, site: Callable[[Path], Site], told: str) -> None:

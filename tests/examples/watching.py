@@ -37,8 +37,8 @@ class Watched(Sandbox):
         self.called.set()
         return super().list_packets(query)
 
-    def post(self, document: Any, in_reply_to: int | None = None) -> dict[str, Any]:
-        taken = super().post(document, in_reply_to)
+    def post(self, document: Any, in_reply_to: int | None = None, *, is_copy: bool = False) -> dict[str, Any]:
+        taken = super().post(document, in_reply_to, is_copy=is_copy)
         self.called.set()
         self.on_post(document)
         return taken

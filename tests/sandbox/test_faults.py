@@ -13,7 +13,7 @@ import requests
 from amie_engine.errors import SettingsError
 from amie_engine.sandbox import HOSTILE, Fault, Faults, Sandbox, SandboxServer
 
-from .scripted_site import KEY
+from .scripted_site import KEY, reply_to, success
 
 HEADERS = {"XA-SITE": "NCSA", "XA-API-KEY": KEY}
 BEGINS = {
@@ -72,6 +72,21 @@ def test_an_answer_is_another_than_the_service_s(fault: Fault, status: int, acts
     with served(always(fault)) as (sandbox, call):
         assert begin(call).status_code == status
         assert len(sandbox.transactions()) == acts
+
+
+def test_a_reply_that_a_fault_doubles_was_posted_once_by_the_site() -> None:
+    with served(always(Fault.DUPLICATE)) as (sandbox, call):
+        sandbox.start_scenario("request_project_create")
+        [request] = sandbox.list_packets()
+        number = request["header"]["packet_rec_id"]
+        reply = {**(reply_to(request) or {}), "header": {"in_reply_to": number}}
+        for posted in (1, 2):
+            assert call("POST", "packets/NCSA", json=reply).status_code == 409
+            assert [packet.replies for packet in sandbox.answered] == [posted]
+        [data] = sandbox.list_packets()
+        path = f"packets/NCSA/{data['header']['packet_rec_id']}/reply"
+        assert call("POST", path, json=success()).status_code == 409
+        assert [packet.replies for packet in sandbox.answered] == [2, 1]
 
 
 def test_an_answer_is_cut_off_as_if_that_were_all() -> None:

@@ -72,6 +72,7 @@ def test_an_acknowledgement_is_always_welcome_and_changes_nothing(clock: Clock, 
         sandbox.post(document, number)
     assert [entry.state for entry in sandbox.transactions()] == ["completed"]
     assert sandbox.list_packets() == []
+    assert [packet.replies for packet in sandbox.answered] == [3]
 
 
 def test_what_has_completed_can_not_be_failed_by_an_inform(clock: Clock) -> None:

@@ -205,6 +205,47 @@ def test_of_many_replies_at_once_one_is_taken(site: ScriptedSite, sandbox: Sandb
     assert len(sandbox.transaction(sandbox.transactions()[0].trans_rec_id)["DATA"]) == 3
 
 
+def test_the_replies_to_a_packet_are_counted_with_those_that_come_too_late(
+    site: ScriptedSite, sandbox: Sandbox
+) -> None:
+    def replies() -> list[tuple[str, int]]:
+        return [(packet.type, packet.replies) for packet in sandbox.answered[before:]]
+
+    before = len(sandbox.answered)
+    request = request_of(site, "request_project_create")
+    refused(answer(site, request, "notify_project_create", {}), 400)
+    assert replies() == []  # a reply that was refused on its own account leaves room for another
+    assert answer(site, request, "notify_project_create", PROJECT).status_code == 200
+    assert replies() == [("request_project_create", 1)]
+    refused(answer(site, request, "notify_project_create", PROJECT), 409)
+    refused(site.send(failure(), request["header"]["packet_rec_id"]), 409)
+    assert replies() == [("request_project_create", 3)]
+    header = request["header"]
+    [packet] = sandbox.answered[before:]
+    assert packet[:2] == (header["trans_rec_id"], header["packet_rec_id"])
+    sandbox.forget()
+    assert replies() == [("request_project_create", 3)]
+    refused(answer(site, request, "notify_project_create", PROJECT), 400, "none of this site")
+    assert replies() == [("request_project_create", 3)]
+
+
+def test_a_reply_to_what_the_hub_has_failed_is_no_second_one(site: ScriptedSite, sandbox: Sandbox) -> None:
+    before = len(sandbox.answered)
+    request = request_of(site, "request_project_create")
+    sandbox.fail(request["header"]["trans_rec_id"])
+    for _ in range(2):
+        refused(answer(site, request, "notify_project_create", PROJECT), 409, "failed")
+    assert sandbox.answered[before:] == []
+
+
+def test_the_sites_own_packets_have_no_replies_of_the_sites(site: ScriptedSite, sandbox: Sandbox) -> None:
+    before = len(sandbox.answered)
+    request = request_of(site, "request_project_create")
+    notice = answer(site, request, "notify_project_create", PROJECT).json()["result"]
+    refused(site.send(success(), notice["header"]["packet_rec_id"]), 400)
+    assert [packet.type for packet in sandbox.answered[before:]] == ["request_project_create"]
+
+
 def test_a_reply_must_be_of_a_type_that_the_packet_expects(site: ScriptedSite) -> None:
     request = request_of(site, "request_project_create")
     number = request["header"]["packet_rec_id"]

@@ -7,7 +7,7 @@
 from typing import TYPE_CHECKING, Any
 
 from amie_engine.sandbox.faults import HOSTILE, Fault, Faults
-from amie_engine.sandbox.hub import Sandbox, ScenarioProgress, TransactionSummary
+from amie_engine.sandbox.hub import AnsweredPacket, Sandbox, ScenarioProgress, TransactionSummary
 from amie_engine.sandbox.listing import PacketQuery
 from amie_engine.sandbox.scenarios import OFFICIAL_SCENARIOS, REQUEST_TYPES
 
@@ -19,6 +19,7 @@ __all__ = [
     "HOSTILE",
     "OFFICIAL_SCENARIOS",
     "REQUEST_TYPES",
+    "AnsweredPacket",
     "Fault",
     "Faults",
     "PacketQuery",

@@ -9,6 +9,7 @@ from amie_engine.errors import DependencyMissing, SandboxRefusal
 from amie_engine.packet.jsonvalue import parse_json
 from amie_engine.sandbox.hub import Sandbox
 from amie_engine.sandbox.listing import PacketQuery
+from amie_engine.sandbox.mishaps import IS_COPY
 
 try:
     from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, Security
@@ -125,8 +126,13 @@ async def _document(request: Request) -> Any:
         raise HTTPException(400, "The body is no JSON document.") from None
 
 
+async def _is_copy(request: Request) -> bool:
+    return IS_COPY in request.scope
+
+
 _Hub = Annotated[Sandbox, Depends(_authenticated)]
 _Document = Annotated[Any, Depends(_document)]
+_IsCopy = Annotated[bool, Depends(_is_copy)]
 _Id = Path(pattern="^[0-9]{1,38}$", description="A record id: up to 38 digits.")
 _PacketId = Annotated[str, _Id]
 _TransactionId = Annotated[str, _Id]
@@ -229,10 +235,10 @@ async def get_packet(hub: _Hub, packet_rec_id: _PacketId) -> _Json:
     summary="Send a packet",
     openapi_extra=_takes(PacketBody.model_json_schema()),
 )
-async def send_packet(hub: _Hub, document: _Document) -> _Json:
+async def send_packet(hub: _Hub, document: _Document, is_copy: _IsCopy) -> _Json:
     """A reply, which names what it answers in its header's `in_reply_to`, or the first packet of a
     transaction that the site begins. Answers with the packet and the ids that it was given."""
-    return _answer(hub.post(document), "Packet accepted")
+    return _answer(hub.post(document, is_copy=is_copy), "Packet accepted")
 
 
 @_app.post(
@@ -241,10 +247,13 @@ async def send_packet(hub: _Hub, document: _Document) -> _Json:
     summary="Reply to a packet",
     openapi_extra=_takes(PacketBody.model_json_schema()),
 )
-async def reply_to_packet(hub: _Hub, packet_rec_id: _PacketId, document: _Document) -> _Json:
+async def reply_to_packet(
+    hub: _Hub, packet_rec_id: _PacketId, document: _Document, is_copy: _IsCopy
+) -> _Json:
     """As sending a packet; the document needs no header."""
     hub.packet(int(packet_rec_id))
-    return _answer(hub.post(document, in_reply_to=int(packet_rec_id)), "Packet accepted")
+    packet = hub.post(document, in_reply_to=int(packet_rec_id), is_copy=is_copy)
+    return _answer(packet, "Packet accepted")
 
 
 @_app.put(

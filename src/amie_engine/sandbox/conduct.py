@@ -88,8 +88,13 @@ class Conduct:
 
     # What the site says
 
-    def receive(self, posted: rules.Posted, now: datetime) -> PacketRecord:
+    def receive(self, posted: rules.Posted, now: datetime, *, is_copy: bool) -> PacketRecord:
         """Take in a packet, and return the hub's record of it.
+
+        Args:
+            posted: The packet.
+            now: The time.
+            is_copy: Whether a fault has made it, and not the site: it is no reply of the site's.
 
         Raises:
             SandboxRefusal: The packet is not valid (400), or comes when it may not (409).
@@ -102,9 +107,13 @@ class Conduct:
             raise SandboxRefusal(
                 400, f"The packet {posted.in_reply_to} that in_reply_to names is none of this site."
             ) from None
-        if rules.acknowledges(posted, answered):
-            return self._receive_acknowledgement(posted, answered, now)
-        return self._receive_reply(posted, answered, now)
+        try:
+            if rules.acknowledges(posted, answered):
+                return self._receive_acknowledgement(posted, answered, now)
+            return self._receive_reply(posted, answered, now)
+        finally:
+            if answered.sender is Party.HUB and answered.answered_by is not None and not is_copy:
+                answered.replies += 1  # the one that was accepted, or one that came after it
 
     def fail(self, transaction: TransactionRecord, now: datetime) -> None:
         """Fail a transaction as the site asks; one that has failed stays as it is.
@@ -128,6 +137,7 @@ class Conduct:
         self, posted: rules.Posted, answered: PacketRecord, now: datetime
     ) -> PacketRecord:
         record = self._ledger.add(answered.transaction, Party.SITE, posted.type, posted.body, now)
+        answered.answered_by = record.packet_rec_id
         self._ledger.settle(record, COMPLETED, now)
         self._ledger.settle(answered, COMPLETED, now)
         return record

@@ -18,7 +18,7 @@ from amie_engine.sandbox.listing import PacketQuery
 from amie_engine.sandbox.rules import read_posted
 from amie_engine.sandbox.values import check_json
 
-__all__ = ["Sandbox", "ScenarioProgress", "TransactionSummary"]
+__all__ = ["AnsweredPacket", "Sandbox", "ScenarioProgress", "TransactionSummary"]
 
 MAXIMUM_SITE_NAME = 16
 """Characters in a site's name ("Implementing AMIE", packet header)."""
@@ -33,6 +33,16 @@ class TransactionSummary(NamedTuple):
     trans_rec_id: int
     type: str
     state: str
+
+
+class AnsweredPacket(NamedTuple):
+    """A packet of the hub's that the site has answered. ``replies`` is how many the site has posted: the one
+    that was accepted, and each that came after it, whether the hub took it or not."""
+
+    trans_rec_id: int
+    packet_rec_id: int
+    type: str
+    replies: int
 
 
 class ScenarioProgress(NamedTuple):
@@ -125,6 +135,7 @@ class Sandbox:
             lingering_informs,
         )
         self._forgotten: dict[int, TransactionSummary] = {}
+        self._answered_before: list[AnsweredPacket] = []
 
     def __repr__(self) -> str:
         return f"<Sandbox of {self.hub} for {self.site}>"
@@ -160,12 +171,13 @@ class Sandbox:
             self._conduct.catch_up()
             return self._ledger.packet_document(self._ledger.packet(packet_rec_id))
 
-    def post(self, document: Any, in_reply_to: int | None = None) -> dict[str, Any]:
+    def post(self, document: Any, in_reply_to: int | None = None, *, is_copy: bool = False) -> dict[str, Any]:
         """Take in a packet from the site, and return its document with the ids that it was given.
 
         Args:
             document: The packet's document.
             in_reply_to: The packet that it answers; else the header's ``in_reply_to`` tells.
+            is_copy: Whether a fault has made it of a call of the site's: it does not count in `answered`.
 
         Raises:
             SandboxRefusal: The packet is not valid (400), or comes when it may not (409).
@@ -173,7 +185,7 @@ class Sandbox:
         posted = read_posted(document, in_reply_to)
         with self._lock:
             now = self._conduct.catch_up()
-            return self._ledger.packet_document(self._conduct.receive(posted, now))
+            return self._ledger.packet_document(self._conduct.receive(posted, now, is_copy=is_copy))
 
     def set_client_state(self, packet_rec_id: int, state: str | None) -> None:
         """Keep the site's note on a packet; None clears it.
@@ -243,6 +255,7 @@ class Sandbox:
         with self._lock:
             self._conduct.catch_up()
             self._forgotten |= {one.trans_rec_id: one for one in self.transactions()}
+            self._answered_before = self.answered
             unfinished = dict.fromkeys(
                 chain.scenario for chain in self._conduct.chains if chain.state == "running"
             )
@@ -257,6 +270,16 @@ class Sandbox:
         """The transactions that `forget` has lost, the oldest first, each as it stood then."""
         with self._lock:
             return list(self._forgotten.values())
+
+    @property
+    def answered(self) -> list[AnsweredPacket]:
+        """The packets that the site has answered, the oldest first, with those that `forget` has lost. A site
+        that posts a second reply without having looked for its first one shows here."""
+        with self._lock:
+            return self._answered_before + [
+                AnsweredPacket(one.transaction.trans_rec_id, one.packet_rec_id, one.type, one.replies)
+                for one in self._ledger.packets(lambda packet: packet.replies > 0)
+            ]
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -47,6 +47,7 @@ class TransactionRecord:
 @dataclass(slots=True, eq=False)
 class PacketRecord:
     """A packet at the hub. ``timestamp`` is when it was made, ``updated`` when its states changed last;
+    ``replies`` is how many the site has posted, with those that were refused since there was one already;
     ``lingers`` tells that it is an inform of the hub's that is listed until it is acknowledged."""
 
     packet_rec_id: int
@@ -59,6 +60,7 @@ class PacketRecord:
     updated: datetime
     state: str = IN_PROGRESS
     answered_by: int | None = None
+    replies: int = 0
     client_state: str | None = None
     client_json: Any = field(default=None, repr=False)
     lingers: bool = False

@@ -12,7 +12,10 @@ from urllib.parse import parse_qsl, urlencode
 
 from amie_engine.sandbox.faults import Fault, Faults
 
-__all__ = ["FaultyApp", "reset"]
+__all__ = ["IS_COPY", "FaultyApp", "reset"]
+
+IS_COPY = "amie_engine.sandbox.is_copy"
+"""What a call carries that `Fault.DUPLICATE` has made of another: the site made but one."""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -99,7 +102,7 @@ class FaultyApp:
             scope = {**scope, "query_string": _with_every_state(scope["query_string"])}
         answer = await self._call(scope, body)
         if fault is Fault.DUPLICATE:
-            answer = await self._call(scope, body)
+            answer = await self._call({**scope, IS_COPY: True}, body)
         if fault is Fault.DROP_ANSWER:
             await _close(receive)
             return

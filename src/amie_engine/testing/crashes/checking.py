@@ -64,6 +64,7 @@ def problems_in(service: Sandbox, url: str, folder: Path) -> Iterator[str]:
     finally:
         database.close()
     yield from _done_twice(notes)
+    yield from _answered_again(service)
     with Engine(url, site=service.site, hub=HUB) as engine:
         yield from _disagreements(service, engine)
 
@@ -135,6 +136,17 @@ def _done_twice(notes: list[dict[str, Any]]) -> Iterator[str]:
             yield f"The step {key} was done {count} times."
 
 
+def _answered_again(service: Sandbox) -> Iterator[str]:
+    """What the site has posted more than one reply to, though this service refuses the second: another may
+    well take it."""
+    for packet in service.answered:
+        if packet.replies > 1:
+            yield (
+                f"The site has posted {packet.replies} replies to the {packet.type} of transaction"
+                f" {packet.trans_rec_id}."
+            )
+
+
 def _disagreements(service: Sandbox, engine: Engine) -> Iterator[str]:
     ours = {transaction.trans_rec_id: transaction.state for transaction in engine.transactions()}
     for theirs in service.transactions():
@@ -144,14 +156,6 @@ def _disagreements(service: Sandbox, engine: Engine) -> Iterator[str]:
             yield f"{name} is {theirs.state} at the service, and {its_state or 'unknown'} in the log."
         elif its_state not in _ENDS:
             yield f"{name} is still {its_state}."
-        sent = Counter(
-            packet["type"]
-            for packet in service.transaction(theirs.trans_rec_id)["DATA"]
-            if packet["header"]["outgoing_flag"] == 0
-        )
-        for packet_type, count in sent.items():
-            if count > 1:
-                yield f"{name} has {count} of the site's {packet_type} at the service."
     for unknown, state in ours.items():
         yield f"Transaction {unknown} is {state} in the log, and unknown at the service."
     for waiting in engine.outbox.open():

@@ -201,10 +201,10 @@ def answering(engine: Engine, folder: Path) -> None:
 class _Choosy(Sandbox):
     """A hub that refuses a project's name, for reasons of its own."""
 
-    def post(self, document: Any, in_reply_to: int | None = None) -> dict[str, Any]:
+    def post(self, document: Any, in_reply_to: int | None = None, *, is_copy: bool = False) -> dict[str, Any]:
         if document["body"].get("ProjectID") == _REFUSED:
             raise SandboxRefusal(400, f"There is a project {_REFUSED} elsewhere.")
-        return super().post(document, in_reply_to)
+        return super().post(document, in_reply_to, is_copy=is_copy)
 
 
 def _choosy_hub(clock: Callable[[], datetime]) -> Sandbox:
@@ -216,10 +216,10 @@ def _choosy_hub(clock: Callable[[], datetime]) -> Sandbox:
 class _Failing(Sandbox):
     """A hub that fails each transaction where it would answer."""
 
-    def post(self, document: Any, in_reply_to: int | None = None) -> dict[str, Any]:
+    def post(self, document: Any, in_reply_to: int | None = None, *, is_copy: bool = False) -> dict[str, Any]:
         self._conduct.failures = 1.0
         try:
-            return super().post(document, in_reply_to)
+            return super().post(document, in_reply_to, is_copy=is_copy)
         finally:
             self._conduct.failures = 0.0
 
