@@ -8,7 +8,7 @@ from amie_engine import Engine
 from tests.engine import waiting
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @waiting.any_open_transactions
 def test_one_transaction_is_looked_at_as_all_are(
     migrated: str, listed: list[waiting.Asked], known: list[waiting.Person]

@@ -173,7 +173,7 @@ class Sender:
         waiting = self._engine.outbox.open()
         open_keys = {_key(outgoing) for outgoing in waiting}
         self._undone = {key: attempts for key, attempts in self._undone.items() if key in open_keys}
-        pending = [outgoing for outgoing in waiting if outgoing.status == "pending"]
+        pending = [one for one in waiting if one.status == "pending" and one.waits_for is None]
         attempting = [outgoing for outgoing in waiting if outgoing.status == "attempting"]
         undone = [outgoing for outgoing in attempting if self._is_undone(outgoing)]
         unknown = [outgoing for outgoing in attempting if not self._is_undone(outgoing)]
