@@ -15,6 +15,7 @@ from amie_engine.cli import main
 from amie_engine.packet import NotifyPersonIDs
 from amie_engine.site.worker import Worker
 from tests.cli.cli_world import Result, flat, log, packet
+from tests.site.site_packets import begin_account, begin_project
 
 Amie = Callable[..., Result]
 URL = "sqlite:///amie.db"
@@ -302,3 +303,14 @@ def test_a_release_says_what_became_of_it(amie: Amie, folder: Path) -> None:
     assert amie("quarantine").out == "Nothing is in quarantine.\n"
     assert "(released)" in amie("quarantine", "--all").out
     assert amie("quarantine", "--all", "--json").json[0]["status"] == "released"
+
+
+def test_an_account_that_waits_for_its_project_is_told(amie: Amie, folder: Path) -> None:
+    with log(URL) as engine:
+        project, account = begin_project(engine), begin_account(engine)
+    told = f"sent once transaction {project.stream} has ended"
+    assert told in flat(amie("transactions").out)
+    assert told in flat(amie("show", account.stream).out)
+    assert "is being sent" in flat(amie("show", project.stream).out)
+    [first, second] = amie("transactions", "--json").json
+    assert (first["waits_for"], second["waits_for"]) == (None, project.stream)

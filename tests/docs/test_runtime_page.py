@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from amie_engine import Engine
-from amie_engine.engine.ordering import ORDER_RULES
+from amie_engine.engine.ordering import ORDER_RULES, RUNNING_FIRST, Until
 from amie_engine.site import Verdict
 from amie_engine.site.worker import Worked, Worker
 from amie_engine.testing import Clock
@@ -44,6 +44,7 @@ def test_the_table_of_rules_is_that_of_the_engine() -> None:
         )
         for rule in ORDER_RULES
     ]
+    rules.append((RUNNING_FIRST, "any", "any", "any of these", str(Until.IDLE)))
     assert rows == rules
 
 

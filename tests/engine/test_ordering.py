@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from amie_engine import Engine
 from amie_engine.engine.open_transactions import read_open_around
 from amie_engine.engine.ordering import (
     ORDER_RULES,
+    RUNNING_FIRST,
     Blocker,
     OpenTransaction,
     OrderRule,
@@ -20,10 +23,13 @@ from amie_engine.engine.ordering import (
     Until,
     blockers,
 )
+from amie_engine.engine.work import WorkRow
 from amie_engine.packet.naming import Kind
 from amie_engine.protocol import TRANSACTION_TYPES
+from amie_engine.testing import Clock
 from tests.engine import waiting
-from tests.engine.playing import filled, inform, rac, request, rpc, send, state_of
+from tests.engine.playing import dpc, filled, inform, rac, request, rpc, send, state_of
+from tests.log.busy_site import leased
 
 RPC, RAC, RPM = "request_project_create", "request_account_create", "request_person_merge"
 NAMES = {
@@ -44,10 +50,10 @@ def transaction(number: int, kind: str = RPC, *, turn: bool = True, **names: Any
 
 
 def waits(
-    *transactions: OpenTransaction, rules: Iterable[OrderRule] = ORDER_RULES
+    *transactions: OpenTransaction, rules: Iterable[OrderRule] = ORDER_RULES, running: Collection[str] = ()
 ) -> dict[str, tuple[str, str]]:
     """Which transaction waits for which other, and by what rule."""
-    found = blockers(transactions, rules)
+    found = blockers(transactions, rules, running)
     return {stream: (blocker.stream, blocker.rule) for stream, blocker in found.items()}
 
 
@@ -117,6 +123,40 @@ class TestRules:
         assert waits(transaction(1, grant="G"), transaction(2, grant="G"), rules=()) == {}
 
 
+class TestRunning:
+    """While somebody is at work on one of two, the other does not begin."""
+
+    @pytest.mark.parametrize("shared", [{"grant": "G"}, {"project": "P"}, {"local": "u"}, {"world": "7"}])
+    def test_the_earlier_waits_for_the_later_that_runs(self, shared: dict[str, Any]) -> None:
+        first, second = transaction(1, **shared), transaction(2, "request_user_modify", **shared)
+        assert waits(first, second, running={"2"})["1"] == ("2", RUNNING_FIRST)
+
+    def test_so_does_the_later_where_the_earlier_was_answered(self) -> None:
+        first, second = transaction(1, grant="G", turn=False), transaction(2, grant="G")
+        assert waits(first, second, running={"1"}) == {"2": ("1", RUNNING_FIRST)}
+
+    def test_a_request_that_comes_late_waits_for_the_merge_that_runs(self) -> None:
+        late, merge = transaction(1, RAC, local="gone"), transaction(2, RPM, local="keep gone")
+        assert waits(late, merge, running={"2"})["1"] == ("2", RUNNING_FIRST)
+
+    def test_the_rule_that_lasts_longer_is_told(self) -> None:
+        first, second, third = (transaction(number, grant="G") for number in (1, 2, 3))
+        assert waits(first, second, third, running={"3"})["2"] == ("1", "same-grant")
+
+    def test_what_shares_nothing_goes_on_beside_it(self) -> None:
+        assert waits(transaction(1, grant="G"), transaction(2, grant="H"), running={"2"}) == {}
+
+    def test_only_what_a_rule_orders_is_kept_apart(self) -> None:
+        rules = [rule for rule in ORDER_RULES if rule.name == "project-first"]
+        project, account = (
+            transaction(1, RPC, grant="G", resource="R"),
+            transaction(2, RAC, grant="G", resource="R"),
+        )
+        other = transaction(3, "request_project_inactivate", grant="G", resource="R")
+        assert waits(project, account, other, rules=rules, running={"2"})["1"] == ("2", RUNNING_FIRST)
+        assert waits(project, other, rules=rules, running={"3"}) == {}
+
+
 few = st.lists(st.sampled_from("abc"), max_size=2).map(" ".join)
 transactions = st.builds(
     transaction,
@@ -166,6 +206,23 @@ class TestLaws:
             assert not rule.later or later.type in rule.later
             assert not rule.earlier or earlier.type in rule.earlier
             assert rule.until is Until.ENDED or earlier.is_sites_turn
+
+    @given(many, st.data())
+    def test_nothing_begins_beside_what_runs_and_everything_waits_for_what_can_go_on(
+        self, listed: list[Any], data: st.DataObject
+    ) -> None:
+        running = data.draw(st.sets(st.sampled_from([each.stream for each in listed]))) if listed else set()
+        found = blockers(listed, running=running)
+        for each in listed:
+            if each.stream not in found.keys() | running:
+                others = [other for other in listed if other.stream in running]
+                for what in (Shared.GRANT, Shared.PROJECT, Shared.PERSON):
+                    assert not any(each.shared(what) & other.shared(what) for other in others)
+        numbers = {each.stream: each.first_packet for each in listed}
+        for stream, blocker in found.items():
+            assert blocker.stream in running or numbers[blocker.stream] < numbers[stream]
+        for stream, blocker in blockers(listed).items():
+            assert found[stream] == blocker
 
     @given(many)
     def test_what_ends_lets_others_begin_and_holds_up_none_more(self, listed: list[Any]) -> None:
@@ -242,6 +299,57 @@ class TestEngine:
         assert found is not None
         assert (found.rule, found.trans_rec_id) == ("same-person", "2")
 
+    @pytest.fixture
+    def beside(self, engine: Engine) -> WorkRow:
+        """A supplement that may begin, before the data packet of the first request for its grant comes."""
+        return waiting.put_supplement(engine)
+
+    def test_an_earlier_one_whose_turn_it_becomes_waits_for_what_runs(
+        self, engine: Engine, beside: WorkRow, clock: Clock
+    ) -> None:
+        lease = leased(engine, beside)
+        engine.receive(dpc(1, 13))
+        assert self.begins(engine) == []
+        assert engine.work.ready_in(1) == []
+        found = self.blocker(engine, 1)
+        assert found is not None
+        assert (found.rule, found.until, found.trans_rec_id) == (RUNNING_FIRST, Until.IDLE, "2")
+        engine.work.record.deferred(lease, until=None, reason="later", actor="handler x")
+        assert self.begins(engine) == ["1"]
+        assert [row.trans_rec_id for row in engine.work.ready_in(1)] == ["1"]
+
+    def test_it_waits_no_longer_than_the_lease_lasts(
+        self, engine: Engine, beside: WorkRow, clock: Clock
+    ) -> None:
+        leased(engine, beside)
+        engine.receive(dpc(1, 13))
+        clock.forward(hours=2)
+        assert self.begins(engine) == ["1"]
+
+    def test_a_person_lets_it_pass_what_runs(self, engine: Engine, beside: WorkRow) -> None:
+        leased(engine, beside)
+        engine.receive(dpc(1, 13))
+        engine.work.let_pass(1, actor="ops")
+        [row] = engine.work.ready()
+        assert leased(engine, row).stream == row.stream
+
+    def test_a_list_from_before_begins_with_nothing_that_may_not_go_on_beside_what_runs(
+        self, engine: Engine, beside: WorkRow
+    ) -> None:
+        """Two workers began with lists from before and after a packet came; what shares nothing goes on."""
+        engine.receive(dpc(1, 13))
+        names = {"GrantNumber": "other", "PiGlobalID": "99", "PiPersonID": "", "ProjectID": ""}
+        engine.receive(rpc(3, 30, body=names | {"RecordID": "c"}))
+        [data, other] = engine.work.ready()
+        leased(engine, data)
+        before = [beside, other]
+        lease = engine.work.take_first(before, lasts=timedelta(minutes=5))
+        assert lease is not None
+        assert lease.stream == other.stream
+        assert engine.work.take_first([beside], lasts=timedelta(minutes=5)) is None
+        with engine.view() as view:
+            assert {stream for stream, _ in engine.leases.all(view.cursor)} == {data.stream, other.stream}
+
     def test_a_site_of_its_own_mind(self, new_log: Any) -> None:
         engine = Engine(new_log(), site="NCSA", order=())
         for trans in (1, 2):
@@ -262,6 +370,12 @@ def test_one_transaction_is_looked_at_as_all_are(
     """Whatever they name, and whatever names the directory knows together."""
     waiting.put(one_by_one, listed, known)
     waiting.assert_one_by_one_as_all_together(one_by_one, listed)
+
+
+def test_two_who_begin_together_are_kept_apart(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'amie.db'}"
+    with Engine(url, site="NCSA") as one, Engine(url, site="NCSA") as other:
+        waiting.assert_two_who_begin_together_are_kept_apart(one, other)
 
 
 @pytest.mark.parametrize("unknown", [1, "1", "no\x00number", "caf\udce9"])

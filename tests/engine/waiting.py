@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amie_engine import Engine
+from amie_engine.engine.work import WorkRow
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Statement
 from amie_engine.packet.naming import Kind
 from amie_engine.protocol import TRANSACTION_TYPES
+from tests.engine.playing import dpc, filled, rpc, send
 
 _TRANSACTION = Statement(
     "INSERT INTO amie_transactions (stream, hub, site, trans_rec_id, type, state, version, turn, due,"
@@ -23,6 +28,10 @@ _TRANSACTION = Statement(
 _WORK = Statement(
     "INSERT INTO amie_work (stream, packet_rec_id, hub, site, packet_type, status, attempts, may_pass,"
     " opened_at) VALUES (:number, :number, :hub, :site, :type, :status, 0, :may_pass, :at)"
+)
+_LEASE = Statement(
+    "INSERT INTO amie_leases (stream, packet_rec_id, hub, site, holder, token, taken_at, expires_at)"
+    " VALUES (:number, :number, :hub, :site, 'another host', :number, :at, '9999-01-01T00:00:00+00:00')"
 )
 _PERSON = Statement(
     "INSERT INTO amie_directory_persons (hub, site, person_id, global_id, merged_into)"
@@ -45,6 +54,7 @@ class Asked:
     status: str
     may_pass: bool
     here: bool
+    running: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,7 @@ _asked = st.builds(
     st.sampled_from(["ready", "ready", "ready", "parked", "done"]),
     st.sampled_from([False, False, True]),
     st.sampled_from([True, True, True, False]),
+    st.sampled_from([False, False, False, True]),
 )
 _transactions = st.lists(_asked, max_size=10, unique_by=lambda each: each.number)
 _persons = st.lists(
@@ -77,17 +88,29 @@ _persons = st.lists(
 )
 
 
-def _two(first: dict[str, list[str]], second: dict[str, list[str]]) -> list[Asked]:
-    """Two requests that wait for the site."""
+def _two(first: dict[str, list[str]], second: dict[str, list[str]], *, running: int = 0) -> list[Asked]:
+    """Two requests that wait for the site, of which one may be worked on."""
+    names = {1: first, 2: second}
     return [
-        Asked(number, "request_user_modify", "requested", "site", names, "ready", may_pass=False, here=True)
-        for number, names in ((1, first), (2, second))
+        Asked(
+            each,
+            "request_user_modify",
+            "requested",
+            "site",
+            names[each],
+            "ready",
+            False,
+            True,
+            each == running,
+        )
+        for each in names
     ]
 
 
 _CASES: list[tuple[list[Asked], list[Person]]] = [
     (_two({Kind.PROJECT: [_ODD]}, {Kind.PROJECT: [_ODD]}), []),
     (_two({Kind.LOCAL_ID: ["a"]}, {Kind.GLOBAL_ID: ["7"]}), [Person("a", "7", None)]),
+    (_two({Kind.LOCAL_ID: ["a"]}, {Kind.GLOBAL_ID: ["7"]}, running=2), [Person("a", "7", None)]),
     (_two({Kind.GLOBAL_ID: ["7"]}, {Kind.LOCAL_ID: ["a"]}), [Person("a", "7", None)]),
     (_two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("a", None, "b")]),
     (_two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("b", None, "a")]),
@@ -97,7 +120,7 @@ _CASES: list[tuple[list[Asked], list[Person]]] = [
         [Person("a", None, "c"), Person("b", None, "c")],
     ),
 ]
-"""Those in which the second waits for the first by a name that is hard to find."""
+"""Those in which one waits for the other by a name that is hard to find."""
 
 
 def any_open_transactions(test: Callable[..., None]) -> Callable[..., None]:
@@ -110,7 +133,7 @@ def any_open_transactions(test: Callable[..., None]) -> Callable[..., None]:
 def put(engine: Engine, listed: Iterable[Asked], known: Iterable[Person]) -> None:
     """Have a log's tables hold these transactions and persons, and no others."""
     with engine.database.write() as cursor:
-        for table in ("amie_transactions", "amie_work", "amie_directory_persons"):
+        for table in ("amie_transactions", "amie_work", "amie_leases", "amie_directory_persons"):
             cursor.run(Statement(f"DELETE FROM {table}"), {})
         for each in listed:
             site = _HERE if each.here else _ELSEWHERE
@@ -118,6 +141,8 @@ def put(engine: Engine, listed: Iterable[Asked], known: Iterable[Person]) -> Non
             names = canonical_json(dict(each.names))
             cursor.run(_TRANSACTION, key | {"state": each.state, "turn": each.turn, "names": names})
             cursor.run(_WORK, key | {"status": each.status, "may_pass": int(each.may_pass)})
+            if each.running:
+                cursor.run(_LEASE, key)
         for person in known:
             values = {"person_id": person.person_id, "global_id": person.global_id}
             cursor.run(_PERSON, _HERE | values | {"merged_into": person.merged_into})
@@ -129,3 +154,37 @@ def assert_one_by_one_as_all_together(engine: Engine, listed: Iterable[Asked]) -
     for each in listed:
         row = together.get(str(each.number))
         assert engine.work.ready_in(each.number) == ([] if row is None else [row])
+
+
+def put_supplement(engine: Engine) -> WorkRow:
+    """Have a log hold a supplement, and the first request for its grant, which the site has answered; return
+    the work on the supplement, which may begin."""
+    engine.receive(rpc(1, 10))
+    engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex"))
+    send(engine)
+    engine.receive(rpc(2, 20, body={"AllocationType": "supplement", "RecordID": "b"}))
+    [row] = engine.work.ready()
+    return row
+
+
+def assert_two_who_begin_together_are_kept_apart(one: Engine, other: Engine) -> None:
+    """One worker's list is from before a data packet came, the other's from afterwards; the two take the only
+    item of their lists in the same moment."""
+    before = put_supplement(one)
+    one.receive(dpc(1, 13))
+    [after] = other.work.ready()
+    assert {before.trans_rec_id, after.trans_rec_id} == {"1", "2"}
+    together = threading.Barrier(2)
+
+    def take(engine: Engine, row: WorkRow) -> bool:
+        together.wait(30)
+        lease = engine.work.take_first([row], lasts=timedelta(minutes=5))
+        together.wait(30)
+        if lease is not None:
+            engine.leases.give_back(lease)
+        together.wait(30)
+        return lease is not None
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(25):
+            assert sum(pool.map(take, (one, other), (before, after))) <= 1

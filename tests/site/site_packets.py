@@ -1,10 +1,15 @@
-"""Wire documents for the tests of a site: the samples, under ids and with items of the test's choice."""
+"""Packets for the tests of a site: samples, under ids and with items of the test's choice, and its own."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any
+
+from amie_engine import Engine
+from amie_engine.engine.views import Handle
+from amie_engine.packet import NotifyAccountCreate, NotifyProjectCreate
+from amie_engine.protocol.rules import missing_to_start
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 
@@ -29,3 +34,42 @@ def request(number: int = 1, packet_type: str = "request_project_create", **body
         document["body"] |= {"GrantNumber": f"AST{40_001 + number:06}", "PiGlobalID": str(69 + number)}
     document["body"] |= body
     return document
+
+
+def begin_project(engine: Engine, project: str = "p9") -> Handle:
+    """Begin a transaction of the site's own for a new project."""
+    packet: Any = NotifyProjectCreate(
+        GrantNumber="G9",
+        ProjectID=project,
+        ResourceList=["r"],
+        PiPersonID="u9",
+        PiRemoteSiteLogin="l9",
+        StartDate="2026-01-01",
+        EndDate="2026-12-31",
+        ServiceUnitsAllocated="1",
+        AccountActivityTime="2026-01-01T00:00:00Z",
+        AllocationType="new",
+        RecordID="77",
+    )
+    return engine.start(_complete(packet))
+
+
+def begin_account(engine: Engine, project: str = "p9") -> Handle:
+    """Begin a transaction of the site's own for an account in a project."""
+    packet: Any = NotifyAccountCreate(
+        GrantNumber="G9",
+        ProjectID=project,
+        ResourceList=["r"],
+        UserPersonID="u8",
+        UserRemoteSiteLogin="l8",
+        StartDate="2026-01-01",
+        AcademicDegree=[{"Degree": "PhD", "Field": "x"}],
+        AccountActivityTime="2026-01-01T00:00:00Z",
+    )
+    return engine.start(_complete(packet))
+
+
+def _complete(packet: Any) -> Any:
+    for name in missing_to_start(packet):
+        setattr(packet, name, "x")
+    return packet

@@ -151,6 +151,8 @@ def quarantine(
 
 def _whose_turn(due: Due) -> str:
     types = " or ".join(due.packet_types)
+    if due.waits_for is not None:
+        return f"The site's {types} is sent once transaction {due.waits_for} has ended."
     if due.sending:
         return f"The site's reply is being sent: {types} is due."
     if due.turn != "site" or due.packet is None:

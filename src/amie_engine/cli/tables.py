@@ -130,6 +130,8 @@ def deadline_text(deadline: datetime | None, now: datetime, warning: timedelta) 
 
 def _note(transaction: TransactionSummary) -> str:
     notes = [transaction.problem] if transaction.problem else []
+    if transaction.waits_for:
+        notes.append(f"sent once transaction {transaction.waits_for} has ended")
     if transaction.held:
         notes.append(f"{transaction.held} held")
     return one_line("; ".join((*notes, *transaction.anomalies)))

@@ -25,6 +25,7 @@ from amie_engine.engine.leases import Leases
 from amie_engine.engine.listing import list_quarantine, list_transactions
 from amie_engine.engine.ordering import ORDER_RULES, OrderRule
 from amie_engine.engine.outbox import Outbox
+from amie_engine.engine.project_first import projects_awaited
 from amie_engine.engine.quarantine import find_item
 from amie_engine.engine.receiving import Receiver
 from amie_engine.engine.source import Unusable
@@ -281,6 +282,7 @@ class Engine:
             state = view.require(trans_rec_id)
             turn = turn_of(state)
             drafted = draft_for(view, state, self.now())
+            awaited = projects_awaited(view)
         return Due(
             trans_rec_id=state.trans_rec_id,
             transaction_type=state.type,
@@ -292,6 +294,7 @@ class Engine:
             request=None if drafted is None else drafted[0],
             packet=None if drafted is None else drafted[1],
             anomalies=(*state.anomalies, *turn.anomalies),
+            waits_for=awaited.get(state.stream),
         )
 
     def reply(
@@ -453,7 +456,7 @@ class Engine:
     def transactions(self, *, open_only: bool = False) -> list[TransactionSummary]:
         """Return the transactions, oldest first."""
         with self.view() as view:
-            return list_transactions(view.reader, open_only=open_only)
+            return list_transactions(view, open_only=open_only)
 
     def status(self) -> Status:
         """Return all that matters to an operator now: daemons and service, what is open, and what needs a

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from amie_engine.engine.project_first import projects_awaited
+from amie_engine.engine.unit import View
 from amie_engine.engine.views import QuarantinedItem, TransactionSummary
 from amie_engine.log.database import Statement
 from amie_engine.log.store import LogReader
@@ -39,9 +41,10 @@ _QUARANTINE = Statement(
 )
 
 
-def list_transactions(reader: LogReader, *, open_only: bool) -> list[TransactionSummary]:
+def list_transactions(view: View, *, open_only: bool) -> list[TransactionSummary]:
     """Return the transactions of a site, oldest first."""
-    values = {"hub": reader.hub, "site": reader.site}
+    values = {"hub": view.reader.hub, "site": view.reader.site}
+    awaited = projects_awaited(view)
     return [
         TransactionSummary(
             stream=row[0],
@@ -61,8 +64,9 @@ def list_transactions(reader: LogReader, *, open_only: bool) -> list[Transaction
             anomalies=tuple(json.loads(row[14])),
             sending=row[15] > 0,
             problem=row[16] or row[17],
+            waits_for=awaited.get(row[0]),
         )
-        for row in reader.cursor.all(_OPEN if open_only else _ALL, values)
+        for row in view.cursor.all(_OPEN if open_only else _ALL, values)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The open transactions as the rules of order see them: all of a site's, or those that can hold up one."""
+"""The open transactions as the rules of order see them: all of a site's, or some of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Cursor, Statement
 from amie_engine.packet.naming import Kind
 
-__all__ = ["read_open", "read_open_around"]
+__all__ = ["read_open", "read_open_among", "read_open_around"]
 
 Names = Mapping[str, frozenset[str]]
 
@@ -33,7 +33,7 @@ _OPEN = Statement(
     " WHERE hub = :hub AND site = :site AND state NOT IN ('completed', 'failed')"
     " AND type IS NOT NULL AND first_packet IS NOT NULL"
 )
-_ONE = Statement(f"{_OPEN.sql} AND stream = :stream")
+_AMONG = _of_a_list(f"{_OPEN.sql} AND stream IN ({{each}})")  # {each} is that above
 # The names are canonical JSON: a name is in there if its JSON text is.
 _NAMING = _of_a_list(
     f"{_OPEN.sql}"  # noqa: S608 # {each} and {find} are those above
@@ -55,13 +55,19 @@ def read_open(cursor: Cursor, hub: str, site: str) -> list[OpenTransaction]:
     return _open_transactions(cursor, key, cursor.all(_OPEN, key))
 
 
+def read_open_among(cursor: Cursor, hub: str, site: str, streams: Iterable[str]) -> list[OpenTransaction]:
+    """Return those of some transactions that are open."""
+    key = {"hub": hub, "site": site}
+    return _open_transactions(cursor, key, _all_of(cursor, _AMONG, key, streams))
+
+
 def read_open_around(cursor: Cursor, hub: str, site: str, stream: str) -> list[OpenTransaction]:
     """Return an open transaction with all that can hold it up, and maybe others.
 
     No rule holds up a transaction for what shares no name with it, or a resource alone.
     """
     key = {"hub": hub, "site": site}
-    found = _open_transactions(cursor, key, cursor.all(_ONE, key | {"stream": stream}))
+    found = read_open_among(cursor, hub, site, [stream])
     names = {
         name for each in found for kind in each.names if kind != Kind.RESOURCE for name in each.names[kind]
     }

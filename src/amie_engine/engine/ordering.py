@@ -1,19 +1,34 @@
 """In which order transactions are worked on: rules as data, and what they make of the open transactions.
 
 A transaction comes before another if its first packet has the lower record id at the service. So nothing ever
-waits for what comes after it, and no two transactions wait for each other.
+waits for what comes after it, and no two transactions wait for each other. There is one exception: while a
+worker is at work on one, what a rule keeps apart from it does not begin, be it earlier or later. That ends by
+itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from amie_engine.packet.naming import Kind
 from amie_engine.protocol import TRANSACTION_TYPES
 
-__all__ = ["ORDER_RULES", "Blocker", "OpenTransaction", "OrderRule", "Shared", "Until", "blockers"]
+__all__ = [
+    "ORDER_RULES",
+    "RUNNING_FIRST",
+    "Blocker",
+    "OpenTransaction",
+    "OrderRule",
+    "Shared",
+    "Until",
+    "blockers",
+]
+
+RUNNING_FIRST = "running-first"
+"""What the operator sees where somebody is at work on another transaction, and no other rule counts."""
 
 
 class Shared(StrEnum):
@@ -26,12 +41,14 @@ class Shared(StrEnum):
 
 
 class Until(StrEnum):
-    """How long the later transaction waits for the earlier."""
+    """How long a transaction waits for another."""
 
     ANSWERED = "answered"
     """While it is the site's turn in it: until what the site has to say has arrived."""
     ENDED = "ended"
     """Until it has completed or failed."""
+    IDLE = "idle"
+    """While somebody is at work on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,14 @@ class OrderRule:
     earlier: frozenset[str]
     shared: Shared
     until: Until
+
+    def keeps_apart(self, one: OpenTransaction, other: OpenTransaction) -> bool:
+        """Whether one of two transactions that share what it asks for would wait for the other."""
+        return any(
+            (not self.later or later.type in self.later)
+            and (not self.earlier or earlier.type in self.earlier)
+            for later, earlier in ((one, other), (other, one))
+        )
 
 
 _ALL: frozenset[str] = frozenset()
@@ -110,7 +135,7 @@ class OpenTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """What a transaction waits for: an earlier one, and the rule."""
+    """What a transaction waits for: another one, and the rule."""
 
     rule: str
     until: str
@@ -119,7 +144,9 @@ class Blocker:
 
 
 def blockers(
-    transactions: Iterable[OpenTransaction], rules: Iterable[OrderRule] = ORDER_RULES
+    transactions: Iterable[OpenTransaction],
+    rules: Iterable[OrderRule] = ORDER_RULES,
+    running: Collection[str] = (),
 ) -> dict[str, Blocker]:
     """Return by stream which of the open transactions have to wait, and for what.
 
@@ -128,11 +155,13 @@ def blockers(
     Args:
         transactions: All open transactions of a site, in any order.
         rules: The rules.
+        running: The streams of those that somebody is at work on.
     """
-    rules = tuple(rules)
+    rules, transactions = tuple(rules), sorted(transactions, key=lambda each: each.first_packet)
     found: dict[str, Blocker] = {}
     first: dict[tuple[OrderRule, str], OpenTransaction] = {}
-    for transaction in sorted(transactions, key=lambda each: each.first_packet):
+    at_work = _by_what_they_share(each for each in transactions if each.stream in running)
+    for transaction in transactions:
         shared = {what: transaction.shared(what) for what in Shared}
         for rule in rules:
             if rule.later and transaction.type not in rule.later:
@@ -145,9 +174,32 @@ def blockers(
                     rule.name, rule.until, earlier.stream, earlier.trans_rec_id
                 )
                 break
+        else:
+            others = (
+                other
+                for rule in rules
+                for name in sorted(shared[rule.shared] & at_work[rule.shared].keys())
+                for other in at_work[rule.shared][name]
+                if other is not transaction and rule.keeps_apart(transaction, other)
+            )
+            for other in islice(others, 1):
+                found[transaction.stream] = Blocker(
+                    RUNNING_FIRST, Until.IDLE, other.stream, other.trans_rec_id
+                )
         for rule in rules:
             holds_up = rule.until is Until.ENDED or transaction.is_sites_turn
             if holds_up and (not rule.earlier or transaction.type in rule.earlier):
                 for name in shared[rule.shared]:
                     first.setdefault((rule, name), transaction)
+    return found
+
+
+def _by_what_they_share(
+    transactions: Iterable[OpenTransaction],
+) -> dict[Shared, dict[str, list[OpenTransaction]]]:
+    found: dict[Shared, dict[str, list[OpenTransaction]]] = {what: {} for what in Shared}
+    for transaction in transactions:
+        for what, names in found.items():
+            for name in transaction.shared(what):
+                names.setdefault(name, []).append(transaction)
     return found

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from amie_engine.engine.incoming import Incoming
 from amie_engine.engine.mending import Refusal, refusals, refusals_in
 from amie_engine.engine.packet_events import confirmed_event, superseded_event
+from amie_engine.engine.project_first import projects_awaited
 from amie_engine.engine.state import OutboxEntry, TransactionState
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
 from amie_engine.errors import (
@@ -57,6 +58,8 @@ class Outgoing:
     status: str
     attempts: int
     attempted_at: datetime | None
+    waits_for: str | None = None
+    """The transaction that has to end before this is sent, by its record id at the service, or its stream."""
 
 
 class Outbox:
@@ -70,6 +73,7 @@ class Outbox:
         log = self._engine.log
         with self._engine.view() as view:
             rows = view.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})
+            awaited = projects_awaited(view)
         return [
             Outgoing(
                 stream=row[0],
@@ -80,6 +84,7 @@ class Outbox:
                 status=row[5],
                 attempts=row[6],
                 attempted_at=None if row[7] is None else datetime.fromisoformat(row[7]),
+                waits_for=awaited.get(row[0]) if row[5] == "pending" else None,
             )
             for row in rows
         ]

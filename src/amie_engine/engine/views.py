@@ -68,6 +68,8 @@ class Due:
         packet_types: The types of packet that are due from that party.
         deadline: Until when, as the packet that waits says; None where it says nothing.
         sending: Whether the site's reply has been decided and has still to arrive.
+        waits_for: The transaction that has to end before that is sent, by its record id at the service or its
+            stream.
         request: The packet that waits for its reply.
         packet: A draft of the reply, filled with all that the log knows; None if it is not the site's turn.
         anomalies: What is odd about the transaction.
@@ -83,6 +85,7 @@ class Due:
     request: Packet | None = None
     packet: Packet | None = None
     anomalies: tuple[str, ...] = ()
+    waits_for: str | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -127,6 +130,9 @@ class TransactionSummary:
     sending: bool = False
     problem: str | None = None
     """Why a person is needed: a handler that fails, a packet that the service rejected."""
+    waits_for: str | None = None
+    """The transaction that has to end before the site's packet is sent, by its record id at the service or
+    its stream."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from amie_engine.engine.drafts import draft_for, request_of
 from amie_engine.engine.leases import Lease, holder_is_gone, lasts_until
-from amie_engine.engine.open_transactions import read_open, read_open_around
+from amie_engine.engine.open_transactions import read_open, read_open_among, read_open_around
 from amie_engine.engine.ordering import Blocker, OpenTransaction, OrderRule, blockers
 from amie_engine.engine.record_id import waits_for_first_answer
 from amie_engine.engine.state import TransactionState, WorkItem
@@ -54,13 +54,13 @@ class WorkRow:
     Attributes:
         status: ``ready``, ``waiting`` until a time, ``asking`` a person, ``retrying``, or ``parked`` until a
             person has it tried again; also ``running``, while a worker has it, and ``blocked``, while another
-            transaction comes before it.
+            transaction comes before it, or what may not go on beside it runs.
         attempts: How many calls of its handler have failed.
         not_before: When its handler is called next, where it waits or is tried again.
         reason: Why it waits, or what was wrong.
         may_pass: Whether a person lets it begin, whatever comes before it.
         deadline: Until when the hub expects the answer.
-        blocked_by: What comes before it, where it is blocked.
+        blocked_by: What comes before it, or runs, where it is blocked.
         lease: Who is at work on it, where it is running.
         overrun: The lease on it that ran out, where nobody has ended it and nobody has taken the work over:
             whoever has it hangs, or is on a host that is gone.
@@ -175,17 +175,36 @@ class WorkQueue:
         """Take the lease of the first of some items that is free; None where other workers were faster with
         each, or they are done.
 
+        Since the items were listed, somebody may have begun with what a rule keeps apart from one of them. It
+        is looked for once the lease is there: of two who begin in the same moment, the second at least sees
+        the other and gives its lease back.
+
         Args:
             rows: The items, at most `LOOKED_AT_ONCE`.
             lasts: How long the lease lasts, unless it is renewed.
         """
-        taken = {(row.stream, row.packet_rec_id): row for row in rows}
-        lease = self._engine.leases.take_first(tuple(taken), lasts=lasts)
-        if lease is not None:
-            row = taken[lease.stream, lease.packet_rec_id]
-            self._taken[lease.token] = replace(row, status="running", lease=lease)
-            self.at_work()  # forgets those that have ended
-        return lease
+        left = {(row.stream, row.packet_rec_id): row for row in rows}
+        while left:
+            lease = self._engine.leases.take_first(tuple(left), lasts=lasts)
+            if lease is None:
+                return None
+            row = left.pop((lease.stream, lease.packet_rec_id))
+            if row.may_pass or not self._comes_between(lease):
+                self._taken[lease.token] = replace(row, status="running", lease=lease)
+                self.at_work()  # forgets those that have ended
+                return lease
+            self._engine.leases.give_back(lease)
+        return None
+
+    def _comes_between(self, lease: Lease) -> bool:
+        """Whether somebody is at work on what a rule keeps apart from a transaction whose lease was taken."""
+        log, now = self._engine.log, self._engine.now()
+        with self._engine.view() as view:
+            running = _running(self._engine.leases.all(view.cursor), now)
+            if running <= {lease.stream}:
+                return False
+            few = read_open_among(view.cursor, log.hub, log.site, running | {lease.stream})
+        return lease.stream in blockers(few, self.rules, running)
 
     def at_work(self) -> list[WorkRow]:
         """Return the items that this engine has taken and that handlers are at work on, in this process, each
@@ -307,7 +326,7 @@ class WorkQueue:
             return []
         log, now = self._engine.log, self._engine.now()
         leases = self._engine.leases.all(cursor)
-        waiting = blockers(read(cursor, log.hub, log.site), self.rules)
+        waiting = blockers(read(cursor, log.hub, log.site), self.rules, _running(leases, now))
         return [self._as_it_stands(_row(*row), leases, waiting, now) for row in rows]
 
     def _as_it_stands(
@@ -326,6 +345,11 @@ class WorkQueue:
             row = replace(row, overrun=lease)
         blocker = None if row.may_pass else waiting.get(row.stream)
         return row if blocker is None else replace(row, status="blocked", blocked_by=blocker)
+
+
+def _running(leases: Mapping[tuple[str, str], Lease], now: datetime) -> set[str]:
+    """The transactions that somebody is at work on, under a lease that is in force."""
+    return {lease.stream for lease in leases.values() if not lease.is_over(now)}
 
 
 def _row(

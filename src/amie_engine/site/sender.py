@@ -174,7 +174,7 @@ class Sender:
         open_keys = {_key(outgoing) for outgoing in waiting}
         self._undone = {key: attempts for key, attempts in self._undone.items() if key in open_keys}
         self._seen_at = {key: moment for key, moment in self._seen_at.items() if key[:2] in open_keys}
-        pending = [outgoing for outgoing in waiting if outgoing.status == "pending"]
+        pending = [one for one in waiting if one.status == "pending" and one.waits_for is None]
         attempting = [outgoing for outgoing in waiting if outgoing.status == "attempting"]
         undone = [outgoing for outgoing in attempting if self._is_undone(outgoing)]
         undone.sort(key=lambda outgoing: outgoing.attempts)  # one that never gets through holds up no other
