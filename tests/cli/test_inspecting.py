@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -312,5 +313,12 @@ def test_an_account_that_waits_for_its_project_is_told(amie: Amie, folder: Path)
     assert told in flat(amie("transactions").out)
     assert told in flat(amie("show", account.stream).out)
     assert "is being sent" in flat(amie("show", project.stream).out)
+    assert "It was sent" not in flat(amie("show", project.stream).out)
+    with log(URL) as engine:
+        engine.outbox.attempt(engine.outbox.open()[0])
+    shown = flat(amie("show", project.stream).out)
+    assert re.search(
+        r"It was sent once, last at 20\S+ \S+ UTC, and whether it has arrived is not known", shown
+    )
     [first, second] = amie("transactions", "--json").json
     assert (first["waits_for"], second["waits_for"]) == (None, project.stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -101,8 +102,12 @@ def show(
         console = Console(highlight=False)
         print_story(console, story)
         due = engine.expected_reply(name)
+        sending = [outgoing for outgoing in engine.outbox.open() if outgoing.stream == story.stream]
     if due.turn is not None:
         console.print(_whose_turn(due))
+    for outgoing in sending:
+        if outgoing.attempted_at is not None and outgoing.status == "attempting":
+            console.print(_not_known(outgoing.attempted_at, outgoing.attempts))
     if not documents and any(entry.event in _TELLS_MORE for entry in story.entries):
         console.print("`amie-engine show TRANS --documents` tells in full what went wrong.")
 
@@ -159,6 +164,16 @@ def _whose_turn(due: Due) -> str:
         return f"It is the {due.turn}'s turn: {types} is due."
     lacking = f"; the draft lacks {', '.join(due.missing)}" if due.missing else ""
     return f"It is the site's turn: {types} is due{lacking}."
+
+
+def _not_known(attempted_at: datetime, attempts: int) -> str:
+    times = "once" if attempts == 1 else f"{attempts} times"
+    last = f"{attempted_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return (
+        f"It was sent {times}, last at {last}, and whether it has arrived is not known yet: the log of"
+        " `amie-engine run` says why. It looks for it at the service some minutes later, and sends it again"
+        " if it isn't there."
+    )
 
 
 def _print_bytes(item: QuarantinedItem, *, as_json: bool) -> None:
