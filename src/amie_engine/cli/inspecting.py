@@ -35,10 +35,11 @@ def transactions(
 ) -> None:
     """List the transactions: type, grant, state, whose turn it is, age and deadline.
 
-    Notes below the list tell of a handler that fails, a reply that the service rejected, packets
-    that wait for others, and whatever is odd, also of what has ended. `amie-engine status` has what needs a
-    person. A transaction that the site began, and that the service has
-    given no id yet, stands in parentheses with the beginning of its id in the log.
+    Types stand as AMIE abbreviates them (RPC for request_project_create, say), and in full in a wide
+    terminal and with --json. Notes below the list tell of a handler that fails, a reply that the service
+    rejected, packets that wait for others, and whatever is odd, also of what has ended. `amie-engine status`
+    has what needs a person. A transaction that the site began, and that the service has given no id yet,
+    stands in parentheses with the beginning of its id in the log.
 
     Example:
 
