@@ -19,7 +19,7 @@ from amie_engine.site.standing import TAKE_IN
 from amie_engine.testing import Clock
 from tests.engine.courses import count_of
 from tests.site.site_packets import request
-from tests.site.site_world import AFTER, KEY, UNKNOWN_FAULT, FlakyService, World, client_for
+from tests.site.site_world import AFTER, BEFORE, KEY, UNKNOWN_FAULT, FlakyService, World, client_for
 
 RPC, NPC, ITC = "request_project_create", "notify_project_create", "inform_transaction_complete"
 REFUSED = (400, b'{"message": "no"}', "application/json")
@@ -321,6 +321,19 @@ def test_a_transaction_that_cannot_be_told_hides_no_other(flaky_world: World, se
         flaky_world.client.start_scenario(RPC)
     service.fail("GET", *[(200, the_listing(flaky_world), "application/json"), UNKNOWN_FAULT, UNKNOWN_FAULT])
     assert verdicts(reconcile(flaky_world)) == ["untold", "not-here"]
+
+
+def test_one_connection_that_is_cut_hides_no_other_transaction(
+    flaky_world: World, service: FlakyService
+) -> None:
+    for _ in range(2):
+        flaky_world.client.start_scenario(RPC)
+    listing = (200, the_listing(flaky_world), "application/json")
+    service.fail("GET", listing, BEFORE, BEFORE)  # the client tries it twice
+    assert verdicts(reconcile(flaky_world)) == ["untold", "not-here"]
+    service.fail("GET", listing, *[BEFORE] * 4)
+    with pytest.raises(ServiceUnreachable):
+        reconcile(flaky_world)
 
 
 def the_listing(world: World) -> bytes:

@@ -69,6 +69,8 @@ class Reconciler:
     def __init__(self, engine: Engine, client: AMIEClient) -> None:
         self._engine = engine
         self._client = client
+        self._was_lost = False
+        """Whether the last call was cut off: one may be, and after two the service is taken to be away."""
 
     def reconcile(self, *, take_in: bool = False) -> Reconciliation:
         """Compare, and return where every transaction stands.
@@ -95,6 +97,7 @@ class Reconciler:
 
     def _compare(self) -> list[Standing]:
         listing = self._client.list_packets()
+        self._was_lost = False
         opened = open_states(self._engine)
         known = {state.trans_rec_id: state for state in opened if state.trans_rec_id is not None}
         starts = [state for state in opened if state.trans_rec_id is None]
@@ -129,10 +132,13 @@ class Reconciler:
             theirs: Transaction | None = self._client.get_transaction(name)
         except ServiceNotFound:
             theirs = None
-        except (ServiceUnreachable, ServiceAuthenticationError):
-            raise
         except AMIERequestError as error:
+            is_away = isinstance(error, ServiceUnreachable) and (error.nothing_done or self._was_lost)
+            if is_away or isinstance(error, ServiceAuthenticationError):
+                raise
+            self._was_lost = isinstance(error, ServiceUnreachable)
             return _untold(name, state, error)
+        self._was_lost = False
         rehearsal = None if theirs is None else rehearse(self._engine, theirs, starts)
         return judge(name, state, theirs, rehearsal, in_quarantine)
 
