@@ -258,7 +258,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the logs are made")
     parser.add_argument("--keep", type=Path, help="where what the daemons have logged is kept")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left running
-    findings = run(parser.parse_args())
+    arguments = parser.parse_args()
+    for kept in (arguments.folder, arguments.keep):
+        if kept is not None:
+            kept.mkdir(parents=True, exist_ok=True)
+    findings = run(arguments)
     findings.tell()
     raise SystemExit(1 if findings.disagreements else 0)
 
