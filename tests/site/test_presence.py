@@ -190,7 +190,7 @@ def test_leases_of_workers_that_are_gone_are_swept_once_others_have_done_their_w
 ) -> None:
     engine = world.engine
     for number in (1, 2, 3):
-        engine.receive(project_request(number))
+        engine.receive(project_request(number, PiGlobalID=f"80{number}", PiPersonID=f"u{number}"))
     done, gone_at_work, here = engine.work.open()
     for row in (done, gone_at_work, here):
         leased(engine, row)
