@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from amie_engine import AMIEClient, Engine, OutcomeKind, Packet, Runner
+from amie_engine.engine.outbox import Outgoing
 from amie_engine.errors import ServiceUnreachable
 from amie_engine.packet import NotifyPersonIDs, NotifyUserModify
 from amie_engine.sandbox import Sandbox, SandboxServer
@@ -102,6 +103,13 @@ def test_looking_that_fails_sends_nothing(flaky_world: World, service: FlakyServ
     service.down = False
     assert _posts(service) == 1
     assert _sent(runner) == 1
+
+
+def _begun(engine: Engine) -> Outgoing:
+    """What begins a transaction of the site's own, and was not sent yet."""
+    engine.start(NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"]))
+    [outgoing] = engine.outbox.open()
+    return outgoing
 
 
 def _sent(runner: Any) -> int:
@@ -350,10 +358,7 @@ def test_what_surely_came_to_nothing_tells_nothing_of_an_attempt_before_it(
     flaky_world: World, service: FlakyService, clock: Clock
 ) -> None:
     """The first one, of which nothing is known, arrives late: after the look that did not find it."""
-    flaky_world.engine.start(
-        NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"])
-    )
-    [outgoing] = flaky_world.engine.outbox.open()
+    outgoing = _begun(flaky_world.engine)
     packet = flaky_world.engine.outbox.attempt(outgoing)  # a call that is under way for long
     assert packet is not None
     runner = flaky_world.runner()
@@ -509,10 +514,7 @@ def test_what_another_process_has_on_its_way_is_not_sent_a_second_time(
     flaky_world: World, service: FlakyService, clock: Clock
 ) -> None:
     """Nobody would find it at the service yet, and a start that is sent twice is two transactions."""
-    flaky_world.engine.start(
-        NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"])
-    )
-    [outgoing] = flaky_world.engine.outbox.open()
+    outgoing = _begun(flaky_world.engine)
     packet = flaky_world.engine.outbox.attempt(outgoing)  # by the other, whose call takes a while
     assert packet is not None
     for _ in range(7):
@@ -531,10 +533,7 @@ def test_a_client_that_waits_long_for_an_answer_is_given_longer(
 ) -> None:
     patient = AMIEClient(NAME, KEY, flaky_world.client.amie_url, timeout=(10.0, 590.0))
     flaky_world.client, impatient = patient, flaky_world.client
-    flaky_world.engine.start(
-        NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"])
-    )
-    [outgoing] = flaky_world.engine.outbox.open()
+    outgoing = _begun(flaky_world.engine)
     assert flaky_world.engine.outbox.attempt(outgoing) is not None
     clock.forward(minutes=29)
     assert _sent(flaky_world.runner()) == 0

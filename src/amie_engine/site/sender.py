@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from amie_engine._logging import about
-from amie_engine.client import AMIEClient
+from amie_engine.client import AMIEClient, RetryPolicy
 from amie_engine.engine import Engine
 from amie_engine.engine.outbox import Outgoing
 from amie_engine.errors import (
@@ -27,6 +27,7 @@ from amie_engine.errors import (
     ServiceValidationError,
 )
 from amie_engine.packet import Packet
+from amie_engine.site.attempts import LAST_LOOK, Attempts
 from amie_engine.site.observing import Observer, SendResult
 from amie_engine.site.refusals import is_the_services_word, note_unknown, unknown_at_service
 from amie_engine.site.telling import told
@@ -35,23 +36,15 @@ __all__ = ["Sender", "Sent", "starts_at_the_service"]
 
 logger = logging.getLogger("amie_engine.site")
 
-_FIRST_LOOK = timedelta(minutes=4)
-"""After an attempt of which nothing is known, whoever made it; later for a client that waits long for an
-answer. The service may act after the client has given a call up: who looks too early does not find the
-packet, and sends a second one."""
-_AGAIN = timedelta(seconds=30)
-"""After an attempt to set a transaction failed, which may be made twice without harm."""
-_LAST_LOOK = timedelta(minutes=30)
 _LOOKS_BACK = timedelta(days=1)
 """How far before the attempt the site's starts are looked for. A clock that is wrong by less costs a longer
 list; by more, a second transaction."""
 _LOOKS_A_ROUND = 20
 """How many entries whose outcome is unknown are looked for before the service is polled again."""
 
-
-_FIRST_PAUSE = timedelta(seconds=15)
-_LAST_PAUSE = timedelta(minutes=15)
-"""How long nothing is sent after a call with which the service surely did nothing, at first and at last."""
+_PAUSES = RetryPolicy(first_wait=15.0, maximum_wait=15 * 60.0, maximum_retry_after=LAST_LOOK.total_seconds())
+"""How long nothing is sent after a call with which the service surely did nothing."""
+_LONGEST_PAUSE = timedelta(seconds=max(_PAUSES.maximum_wait, _PAUSES.maximum_retry_after))
 
 _EVERY_STATE = ("in-progress", "completed", "failed")
 _LOST_IN_A_ROW = 2
@@ -99,10 +92,9 @@ class Sender:
         self._jitter = jitter
         self._pauses = 0
         self._paused_until: datetime | None = None
-        self._undone: dict[tuple[str, str], int] = {}
-        """What this process knows not to have arrived: after how many attempts, by transaction and answer."""
-        self._seen_at: dict[tuple[str, str, int], datetime] = {}
-        self._first_look = max(_FIRST_LOOK, 3 * timedelta(seconds=sum(client.timeout)))
+        self._attempts = Attempts(
+            engine.now, client_waits=timedelta(seconds=sum(client.timeout)), jitter=jitter
+        )
 
     def send_once(self) -> Sent:
         """Send all that is to be sent now. Trouble with one entry does not stop the others, unless it is one
@@ -147,22 +139,22 @@ class Sender:
 
     def _pause(self, error: AMIERequestError) -> None:
         """Send nothing for a while: the service would do nothing with the others either."""
-        pause = min(_FIRST_PAUSE * 2**self._pauses, _LAST_PAUSE) * (0.75 + self._jitter() / 4)
-        asked_for = timedelta(seconds=min(error.retry_after or 0.0, _LAST_LOOK.total_seconds()))
-        self._pauses = min(self._pauses + 1, 20)
-        self._paused_until = self._engine.now() + max(pause, asked_for)
+        self._pauses += 1
+        seconds = _PAUSES.wait_after(self._pauses, self._jitter(), error.retry_after)
+        self._paused_until = self._engine.now() + timedelta(seconds=seconds)
 
     def _pauses_now(self) -> bool:
+        """Not where the clock has gone back since: the pause would last until it gets there."""
         now = self._engine.now()
-        return self._paused_until is not None and now < self._paused_until < now + _LAST_LOOK + _LAST_PAUSE
+        return self._paused_until is not None and now < self._paused_until <= now + _LONGEST_PAUSE
 
     def _note(self, sent: Sent, outgoing: Outgoing, error: AMIEEngineError) -> None:
         sent.errors.append(error)
-        came_to_nothing = self._undone.get(_key(outgoing)) == outgoing.attempts + 1
-        result = SendResult.NOT_SENT if came_to_nothing else SendResult.UNKNOWN
+        was_not_sent = self._attempts.was_not_sent(outgoing)
+        result = SendResult.NOT_SENT if was_not_sent else SendResult.UNKNOWN
         self._observer.sent(outgoing, result)
         logger.warning(
-            "%s was not sent (%s): %s" if came_to_nothing else "Whether %s has arrived is not known (%s): %s",
+            "%s was not sent (%s): %s" if was_not_sent else "Whether %s has arrived is not known (%s): %s",
             _shown(outgoing),
             error.code,
             told(error),
@@ -171,24 +163,22 @@ class Sender:
 
     def _due_now(self) -> list[Outgoing]:
         waiting = self._engine.outbox.open()
-        open_keys = {_key(outgoing) for outgoing in waiting}
-        self._undone = {key: attempts for key, attempts in self._undone.items() if key in open_keys}
-        self._seen_at = {key: moment for key, moment in self._seen_at.items() if key[:2] in open_keys}
+        self._attempts.forget_all_but(waiting)
         pending = [one for one in waiting if one.status == "pending" and one.waits_for is None]
         attempting = [outgoing for outgoing in waiting if outgoing.status == "attempting"]
-        undone = [outgoing for outgoing in attempting if self._is_undone(outgoing)]
+        undone = [outgoing for outgoing in attempting if self._attempts.is_undone(outgoing)]
         undone.sort(key=lambda outgoing: outgoing.attempts)  # one that never gets through holds up no other
-        unknown = [outgoing for outgoing in attempting if not self._is_undone(outgoing)]
-        return pending + undone + [one for one in unknown if self._due_again(one)][:_LOOKS_A_ROUND]
-
-    def _is_undone(self, outgoing: Outgoing) -> bool:
-        """Whether this process made the last attempt, and knows that it came to nothing."""
-        return self._undone.get(_key(outgoing)) == outgoing.attempts
+        unknown = [
+            outgoing
+            for outgoing in attempting
+            if not self._attempts.is_undone(outgoing) and self._attempts.is_due_again(outgoing)
+        ]
+        return pending + undone + unknown[:_LOOKS_A_ROUND]
 
     def _settle(self, outgoing: Outgoing) -> bool:
         """Send an entry, or look for it first; tell whether it has arrived."""
         looks_first = outgoing.status == "attempting" and outgoing.kind == "packet"
-        looks_first = looks_first and not self._is_undone(outgoing)
+        looks_first = looks_first and not self._attempts.is_undone(outgoing)
         try:
             if looks_first:
                 return self._look(outgoing) or self._send(outgoing)
@@ -215,24 +205,6 @@ class Sender:
         except ServiceNotFound:
             return False
 
-    def _due_again(self, outgoing: Outgoing) -> bool:
-        if outgoing.attempted_at is None:
-            return True
-        first = self._first_look if outgoing.kind == "packet" else _AGAIN
-        pause = min(first * 2 ** min(outgoing.attempts - 1, 20), max(first, _LAST_LOOK))
-        pause *= 0.75 + self._jitter() / 4
-        return bool(self._time_since_attempt(outgoing, outgoing.attempted_at) >= pause)
-
-    def _time_since_attempt(self, outgoing: Outgoing, attempted_at: datetime) -> timedelta:
-        """By this process's clock. What was attempted in its future (a clock was ahead, and the log's time
-        never goes back), it counts from when it first saw it."""
-        now = self._engine.now()
-        if attempted_at <= now:
-            return now - attempted_at
-        key = outgoing.stream, outgoing.answers, outgoing.attempts
-        seen_at = self._seen_at[key] = min(self._seen_at.get(key, now), now)
-        return now - seen_at
-
     def _send(self, outgoing: Outgoing) -> bool:
         try:
             packet = self._engine.outbox.attempt(outgoing)
@@ -247,9 +219,8 @@ class Sender:
                 answer = _json(self._client.send_packet(packet, skip_validation=True))
         except AMIERequestError as error:
             if not is_the_services_word(error):
-                # Of an earlier attempt whose outcome is unknown, this one's tells nothing.
-                if error.nothing_done and (outgoing.status == "pending" or self._is_undone(outgoing)):
-                    self._undone[_key(outgoing)] = outgoing.attempts + 1
+                if error.nothing_done:
+                    self._attempts.came_to_nothing(outgoing)
                 raise
             if isinstance(error, ServiceNotFound) and outgoing.trans_rec_id is None:
                 raise  # what begins a transaction needs none: the URL is wrong, or the site's name
@@ -334,10 +305,6 @@ def _about(outgoing: Outgoing, result: SendResult, error: AMIEEngineError | None
         code=None if error is None else error.code,
         outcome=str(result),
     )
-
-
-def _key(outgoing: Outgoing) -> tuple[str, str]:
-    return outgoing.stream, outgoing.answers
 
 
 def _shown(outgoing: Outgoing) -> str:

@@ -1,0 +1,92 @@
+"""What a process knows of the attempts to send something, and when the outcome of one is looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from amie_engine.engine.outbox import Outgoing
+
+__all__ = ["LAST_LOOK", "Attempts"]
+
+_FIRST_LOOK = timedelta(minutes=4)
+"""After an attempt of which nothing is known, whoever made it; later for a client that waits long for an
+answer. The service may act after the client has given a call up: who looks too early does not find the
+packet, and sends a second one."""
+_AGAIN = timedelta(seconds=30)
+"""After an attempt to set a transaction failed, which may be made twice without harm."""
+LAST_LOOK = timedelta(minutes=30)
+"""The longest pause between two looks, which double; or a client's own time, where that is longer."""
+_MOST_DOUBLINGS = 20
+
+_Key = tuple[str, str]
+"""A transaction, and what the entry answers in it."""
+
+
+class Attempts:
+    """What became of attempts, as far as this process knows; the log has that there were any.
+
+    Args:
+        now: Gives the time, with zone.
+        client_waits: How long its client waits for an answer.
+        jitter: Gives a number from 0 to 1 that spreads the looks.
+    """
+
+    def __init__(
+        self, now: Callable[[], datetime], *, client_waits: timedelta, jitter: Callable[[], float]
+    ) -> None:
+        self._now = now
+        self._jitter = jitter
+        self._first_look = max(_FIRST_LOOK, 3 * client_waits)
+        self._undone: dict[_Key, int] = {}
+        self._seen_at: dict[_Key, tuple[int, datetime]] = {}
+
+    def forget_all_but(self, waiting: Iterable[Outgoing]) -> None:
+        """Forget what has arrived, was refused, or is sent no more."""
+        keys = {_key(outgoing) for outgoing in waiting}
+        self._undone = {key: attempts for key, attempts in self._undone.items() if key in keys}
+        self._seen_at = {key: seen for key, seen in self._seen_at.items() if key in keys}
+
+    def came_to_nothing(self, outgoing: Outgoing) -> None:
+        """Note that the service surely did nothing in the attempt that was just made.
+
+        Of an earlier one whose outcome is unknown that tells nothing: then it is looked for all the same.
+
+        Args:
+            outgoing: The entry as it was before that attempt.
+        """
+        if outgoing.status == "pending" or self.is_undone(outgoing):
+            self._undone[_key(outgoing)] = outgoing.attempts + 1
+
+    def is_undone(self, outgoing: Outgoing) -> bool:
+        """Whether all attempts, the last one by this process, are known to have come to nothing."""
+        return self._undone.get(_key(outgoing)) == outgoing.attempts
+
+    def was_not_sent(self, outgoing: Outgoing) -> bool:
+        """The same of an entry as it was before the attempt that was just made."""
+        return self._undone.get(_key(outgoing)) == outgoing.attempts + 1
+
+    def is_due_again(self, outgoing: Outgoing) -> bool:
+        """Whether it is time to look for something of which nothing is known, or to set it failed again."""
+        if outgoing.attempted_at is None:
+            return True
+        first = self._first_look if outgoing.kind == "packet" else _AGAIN
+        pause = min(first * 2 ** min(outgoing.attempts - 1, _MOST_DOUBLINGS), max(first, LAST_LOOK))
+        pause *= 0.75 + self._jitter() / 4
+        return bool(self._time_since(outgoing, outgoing.attempted_at) >= pause)
+
+    def _time_since(self, outgoing: Outgoing, attempted_at: datetime) -> timedelta:
+        """By this process's clock. What was attempted in its future (a clock was ahead, and the log's time
+        never goes back), it counts from when it first saw it."""
+        now = self._now()
+        if attempted_at <= now:
+            return now - attempted_at
+        attempts, seen_at = self._seen_at.get(_key(outgoing), (0, now))
+        if attempts != outgoing.attempts or seen_at > now:
+            seen_at = now
+        self._seen_at[_key(outgoing)] = outgoing.attempts, seen_at
+        return now - seen_at
+
+
+def _key(outgoing: Outgoing) -> _Key:
+    return outgoing.stream, outgoing.answers
