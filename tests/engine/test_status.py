@@ -175,7 +175,7 @@ def test_what_is_sent_again_and_again_and_never_arrives_needs_a_person_after_an_
     [outgoing] = engine.outbox.open()
     engine.outbox.attempt(outgoing)
     [need] = engine.status().needs
-    assert (need.kind, need.look) == (NeedKind.NOT_ARRIVING, "amie-engine reconcile")
+    assert (need.kind, need.command) == (NeedKind.NOT_ARRIVING, "amie-engine reconcile")
     assert need.what.startswith("1 packet was sent again and again")
     [outgoing] = engine.outbox.open()
     engine.outbox.confirm(outgoing, {"result": {"header": {"packet_rec_id": 999}}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
@@ -110,7 +111,7 @@ def show(
         if outgoing.attempted_at is not None and outgoing.status == "attempting":
             console.print(_not_known(outgoing.attempted_at, outgoing.attempts))
     if not documents and any(entry.event in _TELLS_MORE for entry in story.entries):
-        console.print("`amie-engine show TRANS --documents` tells in full what went wrong.")
+        console.print(f"`amie-engine show {shlex.quote(name)} --documents` tells in full what went wrong.")
 
 
 def quarantine(

@@ -171,7 +171,7 @@ def needs_of_outbox(count: int, oldest: datetime | None, now: datetime) -> Itera
     if oldest is not None and now - oldest > UNPOLLED_TOO_LONG:
         what = "1 packet was" if count == 1 else f"{count} packets were"
         what += " sent again and again, and the service does not take it: see the daemon's log for why"
-        yield Need(NeedKind.NOT_ARRIVING, what, "amie-engine run", "amie-engine reconcile", since=oldest)
+        yield Need(NeedKind.NOT_ARRIVING, what, "amie-engine reconcile", since=oldest)
 
 
 def needs_of_quarantine(count: int, oldest: datetime | None) -> Iterator[Need]:
