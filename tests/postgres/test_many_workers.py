@@ -10,7 +10,12 @@ from amie_engine.testing.contract.story import SITE, project_request
 from tests.engine.taken_over import TakenOverCases
 from tests.log.busy_site import leased
 from tests.postgres.proxy import Proxy
-from tests.site.many_workers import check, check_that_others_items_are_passed_by, work_off
+from tests.site.many_workers import (
+    check,
+    check_that_others_items_are_passed_by,
+    check_that_trouble_with_the_log_keeps_no_lease,
+    work_off,
+)
 
 
 def test_each_item_is_worked_on_once(migrated: str) -> None:
@@ -19,6 +24,10 @@ def test_each_item_is_worked_on_once(migrated: str) -> None:
 
 def test_what_others_have_is_passed_by(migrated: str) -> None:
     check_that_others_items_are_passed_by(migrated)
+
+
+def test_trouble_with_the_log_keeps_no_lease(migrated: str) -> None:
+    check_that_trouble_with_the_log_keeps_no_lease(migrated)
 
 
 class TestALeaseIsLost(TakenOverCases):

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from amie_engine import Engine, Packet, Site, Work
-from amie_engine.engine.leases import LOOKED_AT_ONCE
 from amie_engine.engine.work import WorkRow
+from amie_engine.errors import LogError
+from amie_engine.log.database import Statement
 from amie_engine.site.worker import Worker
 from tests.site.site_packets import request
 from tests.site.site_world import NAME
@@ -93,7 +96,7 @@ def check_that_others_items_are_passed_by(url: str) -> None:
     with Engine(url, site=NAME) as one, Engine(url, site=NAME) as other:
         one.receive_all([request(number) for number in range(1, 41)])
         rows = one.work.ready()
-        few = rows[:LOOKED_AT_ONCE]
+        few = rows[:16]
 
         def taken_by(engine: Engine, some: list[WorkRow]) -> str | None:
             lease = engine.work.take_first(some, lasts=lasts)
@@ -108,4 +111,22 @@ def check_that_others_items_are_passed_by(url: str) -> None:
             assert taken_by(one, few) == row.packet_rec_id
         assert taken_by(one, few) is None
         assert taken_by(other, few) is None
-        assert taken_by(other, rows[LOOKED_AT_ONCE:][:1]) == rows[LOOKED_AT_ONCE].packet_rec_id
+        assert taken_by(other, rows[16:17]) == rows[16].packet_rec_id
+
+
+def check_that_trouble_with_the_log_keeps_no_lease(url: str) -> None:
+    """Whoever has taken a lease looks who else is at work: where that fails, nobody is at work under it."""
+    lasts = timedelta(minutes=5)
+    table = "ALTER TABLE {} RENAME TO {}".format
+    with Engine(url, site=NAME) as engine:
+        engine.receive_all([request(1), request(2)])
+        first, second = engine.work.ready()
+        assert engine.work.take_first([first], lasts=lasts) is not None
+        with engine.database.write() as cursor:
+            cursor.run(Statement(table("amie_transactions", "elsewhere")))
+        with pytest.raises(LogError):
+            engine.work.take_first([second], lasts=lasts)
+        with engine.database.write() as cursor:
+            cursor.run(Statement(table("elsewhere", "amie_transactions")))
+        assert [row.status for row in engine.work.open()] == ["running", "ready"]
+        assert engine.work.take_first([second], lasts=lasts) is not None

@@ -15,11 +15,11 @@ from amie_engine.engine.processes import is_gone, this_process
 from amie_engine.engine.unit import UnitOfWork
 from amie_engine.errors import LeaseLost
 from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.lists import ListStatement
 from amie_engine.log.store import EventLog, format_time
 
 __all__ = [
     "LEASE_TIME",
-    "LOOKED_AT_ONCE",
     "Lease",
     "Leases",
     "check_lease",
@@ -46,16 +46,11 @@ _HELD = Statement(
     "SELECT holder, expires_at, token FROM amie_leases"
     " WHERE stream = :stream AND packet_rec_id = :packet_rec_id"
 )
-LOOKED_AT_ONCE = 16
-"""Among so many that come next a worker looks for one that is free."""
-_AMONG = (
+_MAY_BEGIN_AMONG = ListStatement(
     "SELECT w.stream, w.packet_rec_id, l.holder, l.expires_at, l.token FROM amie_work w"
     " LEFT JOIN amie_leases l ON l.stream = w.stream AND l.packet_rec_id = w.packet_rec_id"
-    " WHERE w.stream IN ({streams}) AND w.status IN ('ready', 'waiting', 'retrying')"
+    " WHERE w.stream IN ({each}) AND w.status IN ('ready', 'waiting', 'retrying')"
     " AND (w.not_before IS NULL OR w.not_before <= :taken_at)"
-)
-_MAY_BEGIN_AMONG = Statement(
-    _AMONG.format(streams=", ".join(f":stream_{index}" for index in range(LOOKED_AT_ONCE)))
 )
 _TAKE = Statement(
     "INSERT INTO amie_leases (stream, packet_rec_id, hub, site, holder, token, taken_at, expires_at)"
@@ -146,7 +141,7 @@ class Leases:
         them is mostly the same: where the first is not free, one query tells which of the others are.
 
         Args:
-            items: Transaction and packet of each, at most `LOOKED_AT_ONCE`.
+            items: Transaction and packet of each.
             lasts: How long the lease lasts, unless it is renewed.
 
         Returns:
@@ -182,10 +177,8 @@ class Leases:
             items = items[1:]
         if not items:
             return
-        streams = [stream for stream, _ in items]
-        streams += streams[-1:] * (LOOKED_AT_ONCE - len(streams))
-        values = {f"stream_{index}": stream for index, stream in enumerate(streams)}
-        rows = cursor.all(_MAY_BEGIN_AMONG, values | {"taken_at": format_time(now)})
+        values = {"taken_at": format_time(now)}
+        rows = _MAY_BEGIN_AMONG.all(cursor, values, {stream for stream, _ in items})
         free = {
             (stream, packet_rec_id)
             for stream, packet_rec_id, *held in rows
@@ -215,9 +208,8 @@ class Leases:
             "expires_at": format_time(lease.expires_at),
         }
         before = {"token_before": token_before, "expires_before": expires_before}
-        return (
-            lease if cursor.run(_TAKE, key | values | before) == 1 else None
-        )  # or its holder has just renewed it
+        is_taken = cursor.run(_TAKE, key | values | before) == 1  # else its holder has just renewed it
+        return lease if is_taken else None
 
     def renew(self, lease: Lease) -> None:
         """Make a lease last from now on.

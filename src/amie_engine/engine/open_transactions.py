@@ -9,6 +9,7 @@ from typing import Any
 from amie_engine.engine.ordering import OpenTransaction
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.lists import ListStatement
 from amie_engine.packet.naming import Kind
 
 __all__ = ["read_open", "read_open_among", "read_open_around"]
@@ -16,34 +17,22 @@ __all__ = ["read_open", "read_open_among", "read_open_around"]
 Names = Mapping[str, frozenset[str]]
 
 
-def _of_a_list(sql: str) -> tuple[Statement, Statement]:
-    """A statement about a list of texts, on SQLite and on PostgreSQL."""
-    return (
-        Statement(sql.format(each="SELECT value FROM json_each(:texts)", find="instr")),
-        Statement(
-            sql.format(
-                each="SELECT value FROM jsonb_array_elements_text(CAST(:texts AS jsonb))", find="strpos"
-            )
-        ),
-    )
-
-
 _OPEN = Statement(
     "SELECT stream, trans_rec_id, type, first_packet, turn, names FROM amie_transactions"
     " WHERE hub = :hub AND site = :site AND state NOT IN ('completed', 'failed')"
     " AND type IS NOT NULL AND first_packet IS NOT NULL"
 )
-_AMONG = _of_a_list(f"{_OPEN.sql} AND stream IN ({{each}})")  # {each} is that above
+_AMONG = ListStatement(f"{_OPEN.sql} AND stream IN ({{each}})")  # {each} is for the list
 # The names are canonical JSON: a name is in there if its JSON text is.
-_NAMING = _of_a_list(
-    f"{_OPEN.sql}"  # noqa: S608 # {each} and {find} are those above
+_NAMING = ListStatement(
+    f"{_OPEN.sql}"  # noqa: S608 # {each} and {find} are for the list
     " AND EXISTS (SELECT 1 FROM ({each}) AS wanted WHERE {find}(names, wanted.value) > 0)"
 )
-_PERSONS = _of_a_list(
+_PERSONS = ListStatement(
     "SELECT person_id, global_id, merged_into FROM amie_directory_persons WHERE hub = :hub AND site = :site"
     " AND person_id IN ({each})"
 )
-_KNOWN_BY = _of_a_list(
+_KNOWN_BY = ListStatement(
     "SELECT person_id FROM amie_directory_persons WHERE hub = :hub AND site = :site"
     " AND (merged_into IN ({each}) OR global_id IN ({each}))"
 )
@@ -58,7 +47,7 @@ def read_open(cursor: Cursor, hub: str, site: str) -> list[OpenTransaction]:
 def read_open_among(cursor: Cursor, hub: str, site: str, streams: Iterable[str]) -> list[OpenTransaction]:
     """Return those of some transactions that are open."""
     key = {"hub": hub, "site": site}
-    return _open_transactions(cursor, key, _all_of(cursor, _AMONG, key, streams))
+    return _open_transactions(cursor, key, _AMONG.all(cursor, key, streams))
 
 
 def read_open_around(cursor: Cursor, hub: str, site: str, stream: str) -> list[OpenTransaction]:
@@ -71,8 +60,8 @@ def read_open_around(cursor: Cursor, hub: str, site: str, stream: str) -> list[O
     names = {
         name for each in found for kind in each.names if kind != Kind.RESOURCE for name in each.names[kind]
     }
-    names |= {row[0] for row in _all_of(cursor, _KNOWN_BY, key, names)}
-    return _open_transactions(cursor, key, _all_of(cursor, _NAMING, key, map(canonical_json, names)))
+    names |= {row[0] for row in _KNOWN_BY.all(cursor, key, names)}
+    return _open_transactions(cursor, key, _NAMING.all(cursor, key, map(canonical_json, names)))
 
 
 def _open_transactions(
@@ -82,7 +71,7 @@ def _open_transactions(
         {kind: frozenset(found) for kind, found in json.loads(row[5]).items()} for row in rows
     ]
     ids = {name for each in names for name in each.get(Kind.LOCAL_ID, ())}
-    persons = {row[0]: (row[1], row[2]) for row in _all_of(cursor, _PERSONS, key, ids)}
+    persons = {row[0]: (row[1], row[2]) for row in _PERSONS.all(cursor, key, ids)}
     return [
         OpenTransaction(
             stream=row[0],
@@ -94,15 +83,6 @@ def _open_transactions(
         )
         for row, named in zip(rows, names, strict=True)
     ]
-
-
-def _all_of(
-    cursor: Cursor, statements: tuple[Statement, Statement], values: Mapping[str, str], texts: Iterable[str]
-) -> Sequence[Sequence[Any]]:
-    """Run a statement about a list of texts; where there are none, it finds nothing."""
-    listed = json.dumps(sorted(texts))
-    on_sqlite, on_postgresql = statements
-    return cursor.all(on_postgresql if cursor.is_postgresql else on_sqlite, {**values, "texts": listed})
 
 
 def _with_all_names(

@@ -8,10 +8,9 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 
 from amie_engine.packet.naming import Kind
 from amie_engine.protocol import TRANSACTION_TYPES
@@ -175,16 +174,10 @@ def blockers(
                 )
                 break
         else:
-            others = (
-                other
-                for rule in rules
-                for name in sorted(shared[rule.shared] & at_work[rule.shared].keys())
-                for other in at_work[rule.shared][name]
-                if other is not transaction and rule.keeps_apart(transaction, other)
-            )
-            for other in islice(others, 1):
+            beside = _running_beside(transaction, shared, at_work, rules)
+            if beside is not None:
                 found[transaction.stream] = Blocker(
-                    RUNNING_FIRST, Until.IDLE, other.stream, other.trans_rec_id
+                    RUNNING_FIRST, Until.IDLE, beside.stream, beside.trans_rec_id
                 )
         for rule in rules:
             holds_up = rule.until is Until.ENDED or transaction.is_sites_turn
@@ -192,6 +185,22 @@ def blockers(
                 for name in shared[rule.shared]:
                     first.setdefault((rule, name), transaction)
     return found
+
+
+def _running_beside(
+    transaction: OpenTransaction,
+    shared: Mapping[Shared, frozenset[str]],
+    at_work: Mapping[Shared, Mapping[str, Sequence[OpenTransaction]]],
+    rules: Iterable[OrderRule],
+) -> OpenTransaction | None:
+    """The first of those that somebody is at work on which a rule keeps apart from a transaction."""
+    for rule in rules:
+        running = at_work[rule.shared]
+        for name in sorted(shared[rule.shared] & running.keys()):
+            for other in running[name]:
+                if other is not transaction and rule.keeps_apart(transaction, other):
+                    return other
+    return None
 
 
 def _by_what_they_share(

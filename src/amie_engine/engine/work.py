@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,6 +23,7 @@ from amie_engine.engine.work_record import (
     decide_retry,
     question_of,
 )
+from amie_engine.errors import LogError
 from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import NewEvent
 from amie_engine.packet.base import Packet
@@ -180,7 +182,7 @@ class WorkQueue:
         the other and gives its lease back.
 
         Args:
-            rows: The items, at most `LOOKED_AT_ONCE`.
+            rows: The items.
             lasts: How long the lease lasts, unless it is renewed.
         """
         left = {(row.stream, row.packet_rec_id): row for row in rows}
@@ -189,7 +191,13 @@ class WorkQueue:
             if lease is None:
                 return None
             row = left.pop((lease.stream, lease.packet_rec_id))
-            if row.may_pass or not self._comes_between(lease):
+            try:
+                may_begin = row.may_pass or not self._comes_between(lease)
+            except BaseException:  # nobody is at work under it, and nobody else could begin
+                with suppress(LogError):
+                    self._engine.leases.give_back(lease)
+                raise
+            if may_begin:
                 self._taken[lease.token] = replace(row, status="running", lease=lease)
                 self.at_work()  # forgets those that have ended
                 return lease

@@ -18,7 +18,7 @@ from typing import Any
 
 from amie_engine._logging import about
 from amie_engine.engine import Engine
-from amie_engine.engine.leases import LOOKED_AT_ONCE, Lease
+from amie_engine.engine.leases import Lease
 from amie_engine.engine.unit import storable
 from amie_engine.engine.work import NO_HANDLER, Assignment, WorkRow
 from amie_engine.errors import (
@@ -40,6 +40,8 @@ __all__ = ["Worked", "Worker"]
 
 logger = logging.getLogger("amie_engine.site")
 
+_LOOKED_AT_ONCE = 16
+"""Among so many that come next a worker looks for one that is free."""
 _LIST_LASTS = timedelta(seconds=1)
 """For how long a list of what may be worked on is good: while a slow handler was at work, something may have
 come that the others have to wait for."""
@@ -159,7 +161,7 @@ class Worker:
 
     def _work_on_first(self, rows: Iterable[WorkRow]) -> list[Worked]:
         """Work on the first of some items that is free; return what became of those before it, and of it."""
-        few = tuple(takewhile(self._may_change, islice(rows, LOOKED_AT_ONCE)))
+        few = tuple(takewhile(self._may_change, islice(rows, _LOOKED_AT_ONCE)))
         if not few:
             return [Worked.DEFERRED]
         lease = self._engine.work.take_first(few, lasts=self._site.lease)
