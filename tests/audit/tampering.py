@@ -17,8 +17,8 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from amie_engine.audit import Seal, Verdict
 from amie_engine.audit.verifying import Verification
 from amie_engine.engine import Engine
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import EventType, NewEvent
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog
 from amie_engine.testing import Clock
 from tests.log.busy_site import whole_project

@@ -19,7 +19,7 @@ from amie_engine.engine.state import TransactionState
 from amie_engine.engine.unit import in_unit
 from amie_engine.errors import ErasureRefused, PersonNotFound, QuarantineNotFound, TransactionNotFound
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.log.store import EventLog
 from amie_engine.log.whole import STORED_COLUMNS
 from amie_engine.testing import Clock

@@ -19,8 +19,9 @@ from amie_engine.audit.missing import Positions
 from amie_engine.audit.problems import FIRST, MEANINGS
 from amie_engine.engine import Engine
 from amie_engine.log.canonical import digest
-from amie_engine.log.database import Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.events import EventType, NewEvent
+from amie_engine.log.statements import Statement
 from amie_engine.log.store import EventLog
 from amie_engine.testing import Clock
 from tests.audit import ways

@@ -11,8 +11,8 @@ from typing import Any
 from amie_engine.engine import Engine
 from amie_engine.engine.outbox import Outbox, Outgoing
 from amie_engine.engine.subscriptions import _Delivering
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import Event
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog, LogWriter
 from amie_engine.packet import Packet
 from amie_engine.site import Site

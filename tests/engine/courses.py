@@ -6,7 +6,7 @@ from typing import Any
 
 from amie_engine import Engine, Outcome
 from amie_engine.engine.unit import View
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.protocol import TRANSACTION_TYPES, Move, Party, Row, State
 from tests.engine.playing import Document, sample
 

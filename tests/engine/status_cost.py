@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from amie_engine import Engine
-from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.statements import Cursor, Statement
 
 ENDED = 20_000
 

@@ -16,8 +16,9 @@ from amie_engine import Engine
 from amie_engine.engine.evolve import evolve, fold
 from amie_engine.engine.projections import project, project_quarantine
 from amie_engine.engine.state import TransactionState
-from amie_engine.log.database import Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.schema import PROJECTIONS
+from amie_engine.log.statements import Statement
 from amie_engine.protocol import TRANSACTION_TYPES, Move, Party
 from tests.engine.courses import course, documents, rows_of
 from tests.engine.playing import Document, filled

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from amie_engine import Engine
 from amie_engine.audit import check_projections
 from amie_engine.errors import ReplyNotDue
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import EventType
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.testing import Clock
 from amie_engine.testing.contract.checks import Sql
 from amie_engine.testing.contract.reading import append_later

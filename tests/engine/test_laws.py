@@ -14,7 +14,7 @@ from amie_engine import Engine
 from amie_engine.engine.evolve import fold
 from amie_engine.engine.unit import View
 from amie_engine.errors import EngineError
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.protocol import State
 from tests.engine.playing import Ids, dpc, filled, inform, npc, rac, request, rpc, state_of, ticking_clock
 from tests.log.busy_site import assignment_of, leased

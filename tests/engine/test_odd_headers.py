@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from amie_engine import Engine
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from tests.engine.courses import count_of, rows_of, take
 from tests.engine.playing import Document, dpc, rpc, sample
 

@@ -18,7 +18,7 @@ from amie_engine.errors import (
     TransactionClosed,
     TransactionNotFound,
 )
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.packet import InformTransactionComplete, NotifyAccountCreate, NotifyPersonIDs
 from amie_engine.testing import Clock
 from tests.engine.playing import (

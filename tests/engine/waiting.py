@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from amie_engine import Engine
 from amie_engine.engine.work import WorkRow
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.packet.naming import Kind
 from amie_engine.protocol import TRANSACTION_TYPES
 from tests.engine.playing import dpc, filled, rpc, send

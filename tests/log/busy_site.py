@@ -15,7 +15,7 @@ from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
 from amie_engine.engine.work import Assignment, WorkRow
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.packet import NotifyUserModify
 from amie_engine.testing import Clock
 

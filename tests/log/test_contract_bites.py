@@ -15,9 +15,9 @@ import sqlalchemy
 from amie_engine.engine import Engine
 from amie_engine.engine.projections import project
 from amie_engine.log.chain import event_hash
-from amie_engine.log.database import Cursor
 from amie_engine.log.events import Event
 from amie_engine.log.joining import staged
+from amie_engine.log.statements import Cursor
 from amie_engine.log.store import EventLog, LogWriter
 from amie_engine.log.transactions import sqlite_transaction_on_loan
 from amie_engine.log.whole import Head, read_head

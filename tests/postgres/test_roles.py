@@ -18,7 +18,7 @@ from amie_engine.engine import Engine
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.processes import this_process
 from amie_engine.errors import DatabaseUnavailable
-from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.testing import Clock
 from amie_engine.testing.contract.checks import Sql, check_log
 from tests.log.busy_site import play, project_request

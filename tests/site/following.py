@@ -25,8 +25,8 @@ from amie_engine.errors import (
     SubscriberNotFailing,
     SubscriberNotFound,
 )
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import EventType, NewEvent
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.testing import Clock
 from tests.log.busy_site import answer, play, project_request, whole_project
 

@@ -16,7 +16,7 @@ import pytest
 from amie_engine import Engine, Packet, Site, Work
 from amie_engine.engine.work import WorkRow
 from amie_engine.errors import LogError
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.site.worker import Worker
 from tests.site.site_packets import request
 from tests.site.site_world import NAME

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from amie_engine import Retries, Runner, Site, Work
 from amie_engine.errors import DependencyMissing, SettingsError
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.site.metrics import Metrics
 from tests.log.busy_site import project_request
 from tests.site.site_world import HTML, NAME, FlakyService, World, tiny_site

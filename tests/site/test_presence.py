@@ -12,7 +12,7 @@ import pytest
 from amie_engine import Engine, Runner
 from amie_engine.engine.daemons import SEEN_EVERY, SEEN_WITHIN, Daemon
 from amie_engine.engine.processes import host_of, number_of, this_process
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.site import Round
 from amie_engine.site.presence import Presence
 from amie_engine.testing import Clock

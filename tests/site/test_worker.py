@@ -13,7 +13,7 @@ import pytest
 
 from amie_engine import Engine, Packet, Site, Work
 from amie_engine.errors import DatabaseUnavailable
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.site import Notebook
 from amie_engine.site.worker import Worked, Worker
 from amie_engine.testing import Clock

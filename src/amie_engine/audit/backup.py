@@ -16,8 +16,9 @@ from amie_engine.audit.counter import refuse_other_end
 from amie_engine.audit.new_file import new_file
 from amie_engine.engine.shadow import Progress
 from amie_engine.errors import BackupFailed, BackupUnsupported, FileNotWritten, LogDamaged
-from amie_engine.log.database import Cursor, Database
+from amie_engine.log.database import Database
 from amie_engine.log.files import remove_beside
+from amie_engine.log.statements import Cursor
 from amie_engine.log.whole import Head
 
 __all__ = ["BackedUp", "back_up"]

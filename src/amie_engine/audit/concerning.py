@@ -16,8 +16,8 @@ from amie_engine.audit.subject import Person, find_subject
 from amie_engine.audit.timeline import StoryEntry, erasure_entry, story_entry
 from amie_engine.engine.folding import Folder
 from amie_engine.engine.state import TransactionState
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import Event
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import format_time
 from amie_engine.log.whole import read_head
 from amie_engine.packet.naming import Kind, named

@@ -8,7 +8,7 @@ from typing import Any
 from amie_engine.audit.problems import Problem, problem
 from amie_engine.audit.stored import StoredRows
 from amie_engine.errors import LogDamaged
-from amie_engine.log.database import Cursor
+from amie_engine.log.statements import Cursor
 from amie_engine.log.whole import Head, is_log_id
 
 __all__ = ["check_counter", "read_end", "refuse_other_end"]

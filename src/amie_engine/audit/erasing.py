@@ -15,9 +15,9 @@ from amie_engine.audit.subject import Person, Subject, find_person
 from amie_engine.engine.quarantine import find_item
 from amie_engine.engine.unit import UnitOfWork, View, in_unit, storable
 from amie_engine.errors import ErasureRefused, PersonNotFound
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.erasing import Leftovers, erase_documents, leftovers_of
 from amie_engine.log.events import EventType, NewEvent, read_document
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog
 from amie_engine.log.whole import read_head
 from amie_engine.packet.naming import Kind, named

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from amie_engine.log.database import Statement
 from amie_engine.log.events import Event
+from amie_engine.log.statements import Statement
 from amie_engine.log.store import LogReader
 from amie_engine.log.whole import EVENT_COLUMNS
 

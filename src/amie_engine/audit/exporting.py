@@ -19,7 +19,8 @@ from amie_engine.audit.redaction import Redaction
 from amie_engine.audit.sources import is_export
 from amie_engine.engine.shadow import Progress
 from amie_engine.errors import ConcurrencyConflict, LogError
-from amie_engine.log.database import Database, Statement
+from amie_engine.log.database import Database
+from amie_engine.log.statements import Statement
 from amie_engine.log.whole import STORED_COLUMNS, WholeLog
 
 __all__ = ["Exported", "Format", "export", "format_of"]

@@ -15,8 +15,8 @@ from typing import Any
 
 from amie_engine.audit.subject import Names, Person, Subject
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import Event, EventType, read_document
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog
 from amie_engine.log.whole import EVENT_COLUMNS, read_stream
 from amie_engine.packet.naming import NAMING_FIELDS, Kind, Naming, named

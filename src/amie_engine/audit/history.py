@@ -13,9 +13,10 @@ from sqlalchemy import Table
 
 from amie_engine.engine.directory import directory_changes
 from amie_engine.engine.state import TransactionState
-from amie_engine.log.database import Cursor, Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.events import Event
 from amie_engine.log.schema import directory_accounts, directory_persons, directory_projects, metadata
+from amie_engine.log.statements import Cursor, Statement
 
 __all__ = ["DirectoryHistory", "Made", "directory_history"]
 

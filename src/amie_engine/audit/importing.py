@@ -30,11 +30,12 @@ from amie_engine.errors import (
 )
 from amie_engine.log.canonical import digest, salted_digest
 from amie_engine.log.chain import GENESIS, event_hash
-from amie_engine.log.database import Cursor, Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.events import Event
 from amie_engine.log.failures import about_values
 from amie_engine.log.migrate import migrate_within
 from amie_engine.log.schema import VERSION_TABLE, metadata
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import format_time
 from amie_engine.log.whole import EVENT_COLUMNS, STORED_COLUMNS, read_head, read_stream
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from amie_engine.audit.problems import Problem, problem
 from amie_engine.errors import EventUnreadable
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import Event
+from amie_engine.log.statements import Cursor, Statement
 
 __all__ = ["MissingDocuments", "Positions", "Read"]
 

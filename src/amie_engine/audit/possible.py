@@ -11,8 +11,8 @@ from typing import Any
 
 from amie_engine.audit.finding import MOST_PATTERNS, WINDOW, escaped, packet_given
 from amie_engine.audit.quarantined import has_word
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import EventType, read_document
+from amie_engine.log.statements import Cursor, Statement
 
 __all__ = ["find_mentions"]
 

@@ -13,9 +13,10 @@ from sqlalchemy import Table
 from amie_engine.audit.counter import refuse_other_end
 from amie_engine.engine.folding import Folder, apply
 from amie_engine.engine.shadow import Progress, Shadow, shadow_of
-from amie_engine.log.database import Cursor, Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.events import ACCEPTED, Event
 from amie_engine.log.schema import PROJECTIONS
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.whole import WholeLog, read_head, read_stream
 
 __all__ = ["Difference", "ProjectionCheck", "Rebuilt", "check_projections", "rebuild"]

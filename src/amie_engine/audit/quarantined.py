@@ -12,8 +12,8 @@ from typing import Any
 
 from amie_engine.audit.finding import body_of
 from amie_engine.audit.subject import Person
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import read_document
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.packet.naming import NAMING_FIELDS, Kind
 from amie_engine.packet.registry import PACKET_TYPES
 

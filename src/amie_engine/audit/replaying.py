@@ -21,8 +21,9 @@ from amie_engine.engine.shadow import Progress
 from amie_engine.engine.state import SET_FAILED, START, TransactionState
 from amie_engine.errors import LogDamaged
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.database import Cursor, Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.events import OF_NO_TRANSACTION, Event, EventType, current_schema, read_facts
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import format_time
 from amie_engine.log.whole import check_gapless, read_head, read_stream
 from amie_engine.protocol import FINAL_STATES, Party, State, opened_by, step

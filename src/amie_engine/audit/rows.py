@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from amie_engine.audit.causes import Cause
 from amie_engine.audit.subject import Subject
-from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.statements import Cursor, Statement
 
 __all__ = ["AccountRow", "DirectoryRow", "PersonRow", "ProjectRow", "read_rows"]
 

@@ -19,8 +19,9 @@ from amie_engine.audit.problems import Problem, problem
 from amie_engine.audit.stored import StoredRows
 from amie_engine.errors import LogDamaged, NothingToSeal, SealInvalid, SealSignatureWrong, SealUnreadable
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.database import Cursor, Database
+from amie_engine.log.database import Database
 from amie_engine.log.migrate import check_schema
+from amie_engine.log.statements import Cursor
 from amie_engine.log.store import format_time
 
 __all__ = ["CheckedSeal", "Seal", "check_seal", "make_seal", "new_key", "read_seal"]

@@ -10,8 +10,9 @@ from typing import Any, BinaryIO, Protocol
 from amie_engine.audit.export_format import End, Header
 from amie_engine.audit.parquet import MAGIC, ParquetReader
 from amie_engine.errors import ConcurrencyConflict, ExportUnreadable, StagedCallsWaiting
-from amie_engine.log.database import Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.migrate import check_schema
+from amie_engine.log.statements import Statement
 from amie_engine.log.whole import STORED_COLUMNS, WholeLog
 
 __all__ = ["LinesReader", "LogReader", "Source", "is_export", "open_source"]

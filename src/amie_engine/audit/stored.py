@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.statements import Cursor, Statement
 
 __all__ = ["StoredRows"]
 

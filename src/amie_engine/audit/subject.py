@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from amie_engine.engine.unit import View, storable
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.packet.naming import Kind, Naming
 
 __all__ = ["Names", "Person", "Subject", "find_person", "find_subject"]

@@ -13,8 +13,9 @@ from amie_engine.audit.projections import Difference, ProjectionCheck, check_pro
 from amie_engine.audit.seal import CheckedSeal, Seal, check_seal
 from amie_engine.audit.walk import EVENTS, Row, Walk
 from amie_engine.errors import TemporaryTablesRefused
-from amie_engine.log.database import Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.migrate import check_schema
+from amie_engine.log.statements import Statement
 
 __all__ = ["Verdict", "Verification", "verify"]
 

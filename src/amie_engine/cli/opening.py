@@ -13,9 +13,10 @@ from amie_engine.cli.settings import ENVIRONMENT_PREFIX, Settings, load_settings
 from amie_engine.client import DEFAULT_URL, AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.errors import DatabaseSchemaMissing, DatabaseUnavailable, SettingsError
-from amie_engine.log.database import Cursor, Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.files import file_of
 from amie_engine.log.migrate import check_schema
+from amie_engine.log.statements import Cursor, Statement
 
 __all__ = ["find_transaction", "open_client", "open_engine", "open_log", "open_whole_log", "settings_of_log"]
 

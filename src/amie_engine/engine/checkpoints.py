@@ -22,7 +22,7 @@ from amie_engine.errors import (
     SubscriberNotFailing,
     SubscriberNotFound,
 )
-from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog, format_time
 from amie_engine.log.whole import read_head
 

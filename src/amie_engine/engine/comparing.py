@@ -17,7 +17,7 @@ from amie_engine.engine.incoming import read_incoming
 from amie_engine.engine.state import TransactionState
 from amie_engine.engine.unit import UnitOfWork, in_unit
 from amie_engine.engine.views import Outcome
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.transaction import Transaction
 
 if TYPE_CHECKING:

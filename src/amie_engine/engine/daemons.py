@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from amie_engine.engine.leases import Leases
 from amie_engine.engine.processes import host_of, is_gone, number_of
-from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog, format_time
 
 __all__ = ["SEEN_EVERY", "SEEN_WITHIN", "Daemon", "Daemons", "newest_success"]

@@ -10,8 +10,8 @@ from amie_engine.engine.due import turn_of
 from amie_engine.engine.state import PASSED, TransactionState
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
 from amie_engine.errors import EventUnreadable
-from amie_engine.log.database import Statement
 from amie_engine.log.events import EventType, NewEvent
+from amie_engine.log.statements import Statement
 from amie_engine.log.store import format_time
 
 if TYPE_CHECKING:

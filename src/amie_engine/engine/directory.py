@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from amie_engine.engine.state import PacketEntry, TransactionState
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import Event, EventType
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.protocol import Party
 
 __all__ = ["Directory", "directory_changes"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from amie_engine.engine.evolve import evolve, fold
 from amie_engine.engine.projections import project, project_quarantine
 from amie_engine.engine.state import TransactionState
-from amie_engine.log.database import Cursor
 from amie_engine.log.events import OF_NO_TRANSACTION, Event, EventType
+from amie_engine.log.statements import Cursor
 
 __all__ = ["Folded", "Folder", "apply"]
 

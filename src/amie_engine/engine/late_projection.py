@@ -9,7 +9,7 @@ from amie_engine.engine.directory import directory_changes
 from amie_engine.engine.folding import Folded, apply
 from amie_engine.engine.projections import state_changes
 from amie_engine.engine.state import TransactionState
-from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.statements import Cursor, Statement
 
 __all__ = ["LateProjection"]
 

@@ -14,8 +14,7 @@ from secrets import token_hex
 from amie_engine.engine.processes import is_gone, this_process
 from amie_engine.engine.unit import UnitOfWork
 from amie_engine.errors import LeaseLost
-from amie_engine.log.database import Cursor, Statement
-from amie_engine.log.lists import ListStatement
+from amie_engine.log.statements import Cursor, ListStatement, Statement
 from amie_engine.log.store import EventLog, format_time
 
 __all__ = [

@@ -8,7 +8,7 @@ from datetime import datetime
 from amie_engine.engine.project_first import projects_awaited
 from amie_engine.engine.unit import View
 from amie_engine.engine.views import QuarantinedItem, TransactionSummary
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.log.store import LogReader
 
 __all__ = ["list_quarantine", "list_transactions"]

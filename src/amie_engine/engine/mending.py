@@ -20,8 +20,8 @@ from amie_engine.engine.replies import decide_reply, decide_start, faults_of
 from amie_engine.engine.state import SET_FAILED, START, OutboxEntry, TransactionState
 from amie_engine.engine.unit import View, storable
 from amie_engine.errors import ChangeInvalid, NothingRefused, ReplyInvalid, TransactionClosed
-from amie_engine.log.database import Statement
 from amie_engine.log.events import EventType, NewEvent
+from amie_engine.log.statements import Statement
 from amie_engine.packet.base import Packet
 from amie_engine.packet.fields import Field
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from amie_engine.engine.ordering import OpenTransaction
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.database import Cursor, Statement
-from amie_engine.log.lists import ListStatement
+from amie_engine.log.statements import Cursor, ListStatement, Statement
 from amie_engine.packet.naming import Kind
 
 __all__ = ["read_open", "read_open_among", "read_open_around"]

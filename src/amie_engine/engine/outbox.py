@@ -26,8 +26,8 @@ from amie_engine.errors import (
     TransactionNotFound,
 )
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.database import Statement
 from amie_engine.log.events import EventType, NewEvent
+from amie_engine.log.statements import Statement
 from amie_engine.packet.base import Packet
 from amie_engine.packet.header import read_record_id
 from amie_engine.protocol import Party

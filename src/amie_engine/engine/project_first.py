@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from amie_engine.engine.state import START
 from amie_engine.engine.unit import View
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 from amie_engine.packet.naming import Kind, named
 
 __all__ = ["projects_awaited"]

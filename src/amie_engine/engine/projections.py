@@ -9,8 +9,8 @@ from amie_engine.engine.directory import directory_changes
 from amie_engine.engine.due import turn_of
 from amie_engine.engine.state import TransactionState, record_id_of
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import Event, EventType
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import format_time
 from amie_engine.protocol import TRANSACTION_TYPES
 

@@ -15,10 +15,11 @@ from sqlalchemy.schema import CreateTable
 from amie_engine.engine.folding import Folder
 from amie_engine.engine.late_projection import LateProjection
 from amie_engine.errors import TemporaryTablesRefused
-from amie_engine.log.database import Cursor, Database, Session, Statement
+from amie_engine.log.database import Database, Session
 from amie_engine.log.events import Event
 from amie_engine.log.failures import first_line, not_writable
 from amie_engine.log.schema import PROJECTIONS
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.whole import read_events, read_head, read_stream
 
 __all__ = ["Progress", "Shadow", "shadow_of"]

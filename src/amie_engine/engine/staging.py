@@ -37,9 +37,9 @@ from amie_engine.errors import (
     TransactionNotFound,
 )
 from amie_engine.log.canonical import canonical_json
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.log.joining import Joined, staged
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog, LogReader
 from amie_engine.packet.base import Packet
 from amie_engine.packet.registry import PACKET_TYPES

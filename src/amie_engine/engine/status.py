@@ -26,7 +26,7 @@ from amie_engine.engine.needs import (
 )
 from amie_engine.engine.service import Service, service_of
 from amie_engine.engine.unit import View
-from amie_engine.log.database import Statement
+from amie_engine.log.statements import Statement
 
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine

@@ -21,8 +21,8 @@ from amie_engine.errors import (
     TransactionNotFound,
 )
 from amie_engine.log.canonical import salted_digest
-from amie_engine.log.database import Statement
 from amie_engine.log.events import Event, NewEvent
+from amie_engine.log.statements import Statement
 from amie_engine.log.store import EventLog, LogReader, LogWriter
 
 __all__ = ["KnownItem", "UnitOfWork", "View", "in_unit", "storable"]

@@ -24,8 +24,8 @@ from amie_engine.engine.work_record import (
     question_of,
 )
 from amie_engine.errors import LogError
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.events import NewEvent
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.packet.base import Packet
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How the log reaches its database: transactions, statements and errors, on SQLite and PostgreSQL.
+"""How the log reaches its database: connections, transactions and errors, on SQLite and PostgreSQL.
 
 A site may give its own SQLAlchemy engine. Nothing is changed on it: what the log needs is set on a connection
 while the log uses it, and set back afterwards.
@@ -6,19 +6,19 @@ while the log uses it, and set back afterwards.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, NullPool, PoolProxiedConnection, QueuePool, text
+from sqlalchemy import Connection, Engine, NullPool, PoolProxiedConnection, QueuePool
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from amie_engine.errors import CommitInDoubt
 from amie_engine.log.connecting import engine_beside, engine_for_url, is_quiet, shown_url
 from amie_engine.log.failures import about_values, explained, in_doubt, lost, unreachable
 from amie_engine.log.files import file_of, in_memory, remove
+from amie_engine.log.statements import Cursor
 from amie_engine.log.transactions import (
     empty_write_ahead_log,
     postgresql_transaction,
@@ -27,7 +27,7 @@ from amie_engine.log.transactions import (
     use_write_ahead_log,
 )
 
-__all__ = ["Cursor", "Database", "Session", "Statement"]
+__all__ = ["Database", "Session"]
 
 _TRUSTED = 5.0
 """Seconds for which a PostgreSQL connection that was in use is taken to work."""
@@ -35,82 +35,6 @@ _USED = "amie_engine_used"
 """Where a connection keeps when it was handed back, and how many others had been lost by then."""
 _MOST_IN_A_POOL = 200
 """How many dead connections of a pool are thrown away before one call fails."""
-
-
-class Statement:
-    """An SQL statement with named parameters (``:name``), compiled once a dialect and then run as text."""
-
-    __slots__ = ("_compiled", "sql")
-
-    def __init__(self, sql: str) -> None:
-        self.sql = sql
-        self._compiled: dict[str, tuple[str, tuple[str, ...]]] = {}
-
-    def for_dialect(self, dialect: Dialect) -> tuple[str, tuple[str, ...]]:
-        """Return the text in a dialect's own parameter style, and the parameters' names in order."""
-        compiled = self._compiled.get(dialect.name)
-        if compiled is None:
-            make_dialect: Any = type(dialect)
-            positional = make_dialect(paramstyle="qmark" if dialect.name == "sqlite" else "format")
-            result = text(self.sql).compile(dialect=positional)
-            names = tuple(getattr(result, "positiontup", None) or ())
-            compiled = self._compiled[dialect.name] = (str(result), names)
-        return compiled
-
-
-class Cursor:
-    """A driver's cursor inside one transaction, which runs `Statement` objects.
-
-    The driver's own cursor is several times faster for short statements than the connection's ``execute``.
-    """
-
-    __slots__ = ("_cursor", "_dialect")
-
-    def __init__(self, driver: Any, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self._cursor = driver.cursor()
-
-    @property
-    def is_postgresql(self) -> bool:
-        """Whether the database is PostgreSQL."""
-        return self._dialect.name == "postgresql"
-
-    def run(self, statement: Statement, values: Any = None) -> int:
-        """Run a statement with a mapping of values; return the number of rows that it changed."""
-        sql, names = statement.for_dialect(self._dialect)
-        self._cursor.execute(sql, [values[name] for name in names])
-        return int(self._cursor.rowcount)
-
-    def run_many(self, statement: Statement, many: Iterable[Any]) -> None:
-        """Run a statement once for each of many mappings of values."""
-        sql, names = statement.for_dialect(self._dialect)
-        self._cursor.executemany(sql, [[values[name] for name in names] for values in many])
-
-    def insert(self, statement: Statement, values: Any) -> bool:
-        """Run an ``INSERT ... ON CONFLICT DO NOTHING``; return False where there is a row in its way.
-
-        On SQLite a trigger may see that row first; it undoes the statement and no more.
-        """
-        try:
-            return self.run(statement, values) == 1
-        except sqlite3.IntegrityError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_TRIGGER:
-                raise
-            return False
-
-    def one(self, statement: Statement, values: Any = None) -> Any:
-        """Run a query and return its first row as a tuple, or None."""
-        self.run(statement, values)
-        return self._cursor.fetchone()
-
-    def all(self, statement: Statement, values: Any = None) -> list[Any]:
-        """Run a query and return its rows as tuples."""
-        self.run(statement, values)
-        return list(self._cursor.fetchall())
-
-    def close(self) -> None:
-        """Give the cursor back."""
-        self._cursor.close()
 
 
 class Database:

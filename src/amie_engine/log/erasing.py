@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from amie_engine.log.database import Cursor, Database, Statement
+from amie_engine.log.database import Database
+from amie_engine.log.statements import Cursor, Statement
 
 __all__ = ["Leftovers", "erase_documents", "leftovers_of"]
 

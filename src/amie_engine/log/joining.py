@@ -16,9 +16,9 @@ from sqlalchemy import Connection, CursorResult, RootTransaction, TwoPhaseTransa
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from amie_engine.errors import ConnectionNotJoinable
-from amie_engine.log.database import Cursor, Statement
 from amie_engine.log.failures import explained, lost
 from amie_engine.log.place import place_of
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog, format_time
 
 __all__ = ["Joined", "staged"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from amie_engine.log.database import Cursor, Statement
+from amie_engine.log.statements import Cursor, Statement
 
 __all__ = ["Place", "place_of"]
 

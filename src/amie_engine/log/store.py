@@ -13,9 +13,10 @@ from typing import Any
 from amie_engine.errors import ConcurrencyConflict, LogError, SettingsError
 from amie_engine.log.canonical import canonical_json, digest, new_salt, salted_digest
 from amie_engine.log.chain import event_hash
-from amie_engine.log.database import Cursor, Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.events import Event, NewEvent, current_schema, read_document, read_facts
 from amie_engine.log.place import Place, place_of
+from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.whole import EVENT_COLUMNS, Head, WholeLog, read_head, read_stream
 
 __all__ = ["AcceptedPacket", "EventLog", "LogReader", "LogWriter", "format_time"]

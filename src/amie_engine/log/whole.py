@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from amie_engine.errors import LogDamaged, LogError
 from amie_engine.log.canonical import digest
-from amie_engine.log.database import Cursor, Database, Statement
+from amie_engine.log.database import Database
 from amie_engine.log.events import Event
+from amie_engine.log.statements import Cursor, Statement
 
 __all__ = [
     "EVENT_COLUMNS",

@@ -10,7 +10,8 @@ from typing import Any
 
 from amie_engine.audit import check_projections, verify
 from amie_engine.engine import Engine
-from amie_engine.log.database import Database, Statement
+from amie_engine.log.database import Database
+from amie_engine.log.statements import Statement
 from amie_engine.sandbox import Sandbox
 from amie_engine.testing.crashes.child import HUB, JOURNAL
 from amie_engine.testing.crashes.journal import read_journal
