@@ -17,6 +17,7 @@ from amie_engine.engine.processes import this_process
 from amie_engine.sandbox import Sandbox
 from amie_engine.site.worker import Worker
 from tests.cli.cli_world import Child, Result, flat, log, packet, plain
+from tests.site.site_packets import begin_account, begin_project
 
 Amie = Callable[..., Result]
 Start = Callable[..., Child]
@@ -69,6 +70,15 @@ def test_a_log_that_is_well_has_status_0_and_says_so(amie: Amie, well: None) -> 
     assert "daemons at work on" in told
     assert "started 3 d ago transactions 1 open, site's turn: 1 requested work 1 ready outbox empty" in told
     assert told.endswith("quarantine empty Nothing needs a person.")
+
+
+def test_the_outbox_tells_what_waits_for_its_project(amie: Amie, well: None) -> None:
+    with log(URL) as engine:
+        begin_project(engine)
+        begin_account(engine)
+    told = flat(amie("status").out)
+    assert "outbox 1 pending, the oldest since" in told
+    assert ", 1 waiting for its project deadlines" in told
 
 
 def test_what_needs_a_person_is_told_with_the_command_and_status_3(amie: Amie, troubled: None) -> None:

@@ -17,6 +17,7 @@ from amie_engine.errors import DependencyMissing, SettingsError
 from amie_engine.log.statements import Statement
 from amie_engine.site.metrics import Metrics
 from tests.log.busy_site import project_request
+from tests.site.site_packets import begin_account, begin_project
 from tests.site.site_world import HTML, NAME, FlakyService, World, tiny_site
 
 RPC, NPC = "request_project_create", "notify_project_create"
@@ -116,6 +117,19 @@ def test_the_outbox_is_told_with_its_age(flaky_world: World, service: FlakyServi
     assert told["sends_total", frozenset({NPC, "unknown"})] == 1
     assert told["outbox_entries", frozenset({"attempting"})] == 1
     assert told["outbox_oldest_age_seconds", NONE] == 90
+
+
+def test_what_waits_for_its_project_does_not_make_the_outbox_old(world: World) -> None:
+    begin_project(world.engine)
+    begin_account(world.engine)
+    metrics, runner = watched(world, tiny_site())
+    runner.send_once()
+    world.clock.forward(days=2)
+    with metrics.serving(0) as port:
+        told = scrape(port)
+    entries = {status: told["outbox_entries", frozenset({status})] for status in ("pending", "waiting")}
+    assert entries == {"pending": 0, "waiting": 1}
+    assert told["outbox_oldest_age_seconds", NONE] == 0
 
 
 def test_what_came_may_name_anything_and_makes_no_series_of_its_own(world: World) -> None:

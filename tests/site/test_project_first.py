@@ -41,6 +41,18 @@ def test_an_account_goes_by_itself_once_its_project_is_complete(world: World) ->
     world.assert_all_completed()
 
 
+def test_one_that_waits_is_late_for_nobody(world: World) -> None:
+    """Whoever watches how old the outbox is would be called for nothing."""
+    begin_project(world.engine)
+    begin_account(world.engine)
+    status = world.engine.status()
+    assert (status.pending, status.waiting, status.outbox_since) == (1, 1, world.clock())
+    world.runner().send_once()
+    world.clock.forward(days=2)
+    status = world.engine.status()
+    assert (status.pending, status.waiting, status.attempting, status.outbox_since) == (0, 1, 0, None)
+
+
 def test_one_whose_outcome_is_not_known_is_waited_for(flaky_world: World, service: FlakyService) -> None:
     begin_project(flaky_world.engine)
     begin_account(flaky_world.engine)

@@ -132,6 +132,9 @@ def _outbox(status: Status) -> Text:
         parts.append(Text(f"{status.attempting} attempting", style=_WARN))
     if status.outbox_since is not None:
         parts.append(Text(f"the oldest since {age(status.outbox_since, status.now)}"))
+    if status.waiting:
+        what = "its project" if status.waiting == 1 else "their projects"
+        parts.append(Text(f"{status.waiting} waiting for {what}"))
     if status.rejected:
         parts.append(Text(f"{status.rejected} rejected", style=_BAD))
     return _joined(parts) if parts else Text("empty")

@@ -24,9 +24,10 @@ from amie_engine.engine.needs import (
     needs_of_subscribers,
     needs_of_transactions,
 )
+from amie_engine.engine.project_first import projects_awaited
 from amie_engine.engine.service import Service, service_of
 from amie_engine.engine.unit import View
-from amie_engine.log.statements import Statement
+from amie_engine.log.statements import ListStatement, Statement
 
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
@@ -42,12 +43,14 @@ _OPEN = Statement(
     " AND (type IS NOT NULL OR held > 0 OR state <> 'start' OR anomalies <> '[]')"
     " ORDER BY opened_position"  # by which the database knows the index to use
 )
-_SENDING = Statement(
+# But for what waits for its project, {each}: it is late for nobody.
+_SENDING = ListStatement(
     "SELECT status, count(*), min(decided_at),"
     " SUM(CASE WHEN attempts >= :too_many THEN 1 ELSE 0 END),"
     " MIN(CASE WHEN attempts >= :too_many THEN decided_at END)"
     " FROM amie_outbox WHERE hub = :hub AND site = :site"
-    " AND status IN ('pending', 'attempting') GROUP BY status"
+    " AND status IN ('pending', 'attempting') AND NOT (status = 'pending' AND stream IN ({each}))"
+    " GROUP BY status"
 )
 # By way of the open transactions: what was rejected in one that has ended needs nobody any more.
 _REJECTED = Statement(
@@ -87,9 +90,10 @@ class Status:
         service: How polling goes.
         transactions: How many are open, by whose turn it is and by state.
         work: How many items are in each of `WORK_STATES`.
-        pending: How much is in the outbox and was never sent.
+        pending: How much is in the outbox and is sent next.
+        waiting: How much is in it and is sent once its project's own transaction has ended.
         attempting: How much was sent, so that whether it has arrived is not known yet.
-        outbox_since: When the oldest of both was decided.
+        outbox_since: When the oldest was decided that is pending or attempting.
         rejected: How much the service has refused, in transactions that are open.
         overdue: Of how many open transactions the deadline has passed.
         near: Of how many it passes soon.
@@ -111,6 +115,7 @@ class Status:
     transactions: tuple[OpenCount, ...]
     work: dict[str, int]
     pending: int
+    waiting: int
     attempting: int
     outbox_since: datetime | None
     rejected: int
@@ -135,7 +140,9 @@ def read_status(engine: Engine, view: View) -> Status:
     cursor = view.cursor
     there = [OpenOne.of(row) for row in cursor.all(_OPEN, key)]
     rows = engine.work.open_in(view)
-    sending = {row[0]: row[1:] for row in cursor.all(_SENDING, key | {"too_many": ATTEMPTS_TOO_MANY})}
+    awaited = projects_awaited(view)
+    counted = _SENDING.all(cursor, key | {"too_many": ATTEMPTS_TOO_MANY}, awaited)
+    sending = {row[0]: row[1:] for row in counted}
     _, _, often, often_since = sending.get("attempting", (0, None, 0, None))
     rejected = [RejectedEntry.of(row) for row in cursor.all(_REJECTED, key)]
     quarantined, oldest = cursor.one(_QUARANTINE, key)
@@ -160,6 +167,7 @@ def read_status(engine: Engine, view: View) -> Status:
         ),
         work={state: work[state] for state in WORK_STATES},
         pending=sending.get("pending", (0,))[0],
+        waiting=len(awaited),
         attempting=sending.get("attempting", (0,))[0],
         outbox_since=moment(min((row[1] for row in sending.values()), default=None)),
         rejected=len(rejected),

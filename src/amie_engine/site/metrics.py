@@ -180,13 +180,18 @@ def _gauges(status: Status) -> Iterator[Metric]:
         transactions,
     )
     yield _by("open_work", "Open work, by its state.", ("state",), _keyed(status.work))
-    entries = {"pending": status.pending, "attempting": status.attempting, "rejected": status.rejected}
+    entries = {
+        "pending": status.pending,
+        "waiting": status.waiting,
+        "attempting": status.attempting,
+        "rejected": status.rejected,
+    }
     yield _by(
         "outbox_entries", "What has still to arrive, and what was refused.", ("status",), _keyed(entries)
     )
     oldest = status.outbox_since
     age = 0.0 if oldest is None else max((status.now - oldest).total_seconds(), 0.0)
-    yield _one("outbox_oldest_age_seconds", "How old the oldest is that has still to arrive.", age)
+    yield _one("outbox_oldest_age_seconds", "How old the oldest is that is pending or attempting.", age)
     deadlines = {"overdue": status.overdue, "near": status.near}
     yield _by("deadlines", "Deadlines of open transactions.", ("status",), _keyed(deadlines))
     yield _one("quarantined_items", "What came and can't be used.", status.quarantined)
