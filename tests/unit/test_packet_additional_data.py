@@ -120,6 +120,13 @@ class TestWriting:
         with pytest.raises(PacketInvalidData, match="Tag was given a value"):
             packet.additional_data["Tag"] = object()
 
+    def test_a_time_without_a_zone_is_refused(self) -> None:
+        """Whoever reads it would take it for another moment."""
+        with pytest.raises(PacketInvalidData, match="Tag was given a time without a zone"):
+            RequestAccountCreate(additional_data={"Tag": datetime(2026, 1, 15, 12)})  # noqa: DTZ001 # the mistake
+        with pytest.raises(PacketInvalidData, match="GrantNumber was given a time without a zone"):
+            RequestAccountCreate(GrantNumber=datetime(2026, 1, 15, 12))  # noqa: DTZ001
+
     def test_assigning_the_whole(self) -> None:
         packet = extended()
         packet.additional_data = {"Ten": 10, "One": "uno"}

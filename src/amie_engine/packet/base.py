@@ -35,7 +35,7 @@ class Packet(Replies, Validation):
         trans_rec_id: The service's record id of the transaction.
         packet_id: The packet's number within its transaction, counted for each direction.
         transaction_id: The transaction's id at the site that began it.
-        packet_timestamp: When the packet was made: a datetime with zone, or ISO 8601 text.
+        packet_timestamp: When the packet was made: a datetime, or ISO 8601 text, with zone.
         additional_data: Items of the body that AMIE's documents don't name.
         in_reply_to: What this packet answers: a packet, its record id as int or text, its wire document, or
             None. It reads back as ``in_reply_to_id``.

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
 from amie_engine.errors import PacketInvalidData
+from amie_engine.packet.jsonvalue import without_zone
 
 if TYPE_CHECKING:
     from amie_engine.packet.base import Packet
@@ -27,6 +28,7 @@ __all__ = [
     "TextField",
     "parse_date",
     "parse_datetime",
+    "read_datetime",
 ]
 
 T = TypeVar("T")
@@ -47,11 +49,16 @@ def parse_date(text: str) -> date | None:
 
 def parse_datetime(text: str) -> datetime | None:
     """Return the moment that ISO 8601 text names, or None. Without a zone it is taken as UTC."""
+    moment = read_datetime(text)
+    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def read_datetime(text: str) -> datetime | None:
+    """Return the date and time that ISO 8601 text names, with a zone where one stands there; or None."""
     try:
-        moment = datetime.fromisoformat(text.strip())
+        return datetime.fromisoformat(text.strip())
     except ValueError:
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 class Field(Generic[T]):
@@ -187,10 +194,7 @@ class DateTimeField(Field[str]):
     def write(self, value: Any) -> Any:
         if isinstance(value, datetime):
             if value.tzinfo is None:
-                raise PacketInvalidData(
-                    f"{self.name} was given a time without a zone.",
-                    hint="AMIE's times carry one: use datetime.now(UTC), or attach the zone that is meant.",
-                )
+                raise without_zone(self.name)
             return value.isoformat()
         if isinstance(value, date):
             raise PacketInvalidData(

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar, overload
 
 from amie_engine.errors import PacketInvalidData
-from amie_engine.packet.fields import parse_datetime
-from amie_engine.packet.jsonvalue import parse_json
+from amie_engine.packet.fields import parse_datetime, read_datetime
+from amie_engine.packet.jsonvalue import parse_json, without_zone
 
 __all__ = [
     "DEFAULT_REPLY_TIMEOUT",
@@ -122,13 +122,13 @@ def _read_moment(value: Any, name: str) -> datetime | None:
 def _write_moment(value: Any, name: str) -> str | None:
     if value is None:
         return None
-    moment = parse_datetime(value) if isinstance(value, str) else value
+    moment = read_datetime(value) if isinstance(value, str) else value
     if not isinstance(moment, datetime):
         raise PacketInvalidData(
             f"The packet's {name} is no time.", hint="Give a datetime, or text in the form of ISO 8601."
         )
     if moment.tzinfo is None:
-        raise PacketInvalidData(f"The packet's {name} has no time zone.", hint="Use datetime.now(UTC).")
+        raise without_zone(name)
     try:
         return format_timestamp(moment)
     except OverflowError:  # in UTC it lies before the year 1 or after the year 9999

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from math import isfinite
 from typing import Any
 
 from amie_engine.errors import PacketInvalidData
 
-__all__ = ["copy_json", "json_value", "parse_json"]
+__all__ = ["copy_json", "json_value", "parse_json", "without_zone"]
 
 
 def copy_json(value: Any) -> Any:
@@ -52,11 +52,13 @@ def json_value(value: Any, name: str) -> Any:
     sorted.
 
     Raises:
-        PacketInvalidData: JSON has no form for the value.
+        PacketInvalidData: JSON has no form for the value, or it is a time without a zone.
     """
     if isinstance(value, str | int | list | dict) or (isinstance(value, float) and isfinite(value)):
         return value
     if isinstance(value, date):
+        if isinstance(value, datetime) and value.tzinfo is None:
+            raise without_zone(name)
         return value.isoformat()
     if isinstance(value, Decimal) and value.is_finite():
         return format(value, "f")
@@ -68,4 +70,12 @@ def json_value(value: Any, name: str) -> Any:
         return dict(value)
     raise PacketInvalidData(
         f"{name} was given a value that JSON has no form for.", hint="Give text, a number, a list or a dict."
+    )
+
+
+def without_zone(name: str) -> PacketInvalidData:
+    """Return the error that tells of a time without a zone: whoever reads it takes it for another moment."""
+    return PacketInvalidData(
+        f"{name} was given a time without a zone.",
+        hint="AMIE's times carry one: use datetime.now(UTC), or attach the zone that is meant.",
     )
