@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from amie_engine.engine.work import WorkRow
 from amie_engine.errors import (
     AMIEEngineError,
     AnswerInvalid,
+    DatabaseUnavailable,
     HandlerInvalid,
     LeaseLost,
     TransactionNotFound,
@@ -68,6 +71,29 @@ def the_work(engine: Engine) -> WorkRow:
 
 def events(engine: Engine) -> list[str]:
     return [entry.event for entry in engine.history("5001").entries]
+
+
+def test_trouble_with_the_database_is_no_failure_of_the_handler(file: Path, clock: Clock) -> None:
+    """It could put neither its reply on record nor its lease back; it did not crash, and is called again."""
+    elsewhere = sqlite3.connect(file, isolation_level=None)
+    told: list[int] = []
+
+    def handler(packet: Any, work: Work) -> Packet:
+        told.append(work.attempt)
+        if len(told) <= 3:
+            elsewhere.execute("BEGIN IMMEDIATE")  # another program writes for long
+        return replied(work)
+
+    with Engine(f"sqlite:///{file}?timeout=0", site=NAME, clock=clock) as engine, closing(elsewhere):
+        engine.receive(request())
+        worker_of_it = worker(engine, handler, retries=Retries(attempts=1))
+        for _ in range(3):
+            with pytest.raises(DatabaseUnavailable):
+                worker_of_it.work_once()
+            elsewhere.rollback()
+        assert worker_of_it.work_once()[Worked.REPLIED] == 1
+        assert told == [1, 1, 1, 1]
+        assert "work_failed" not in events(engine)
 
 
 class TestSteps:

@@ -94,7 +94,8 @@ class Lease:
         token: What tells this lease from every other.
         taken_at: Since when.
         expires_at: Until when, unless it is renewed.
-        taken_over_from: The holder before, which did not end its work.
+        taken_over_from: The holder before, which did not end its work. Not this process, where it knows that
+            it did: the database could not be told.
     """
 
     stream: str
@@ -197,7 +198,8 @@ class Leases:
         if held is not None and not _may_be_taken_over(held, now):
             return None
         holder_before, expires_before, token_before = (None, None, None) if held is None else held
-        lease = Lease(stream, packet_rec_id, this_process(), token, now, now + lasts, holder_before)
+        taken_over_from = None if _has_ended_here(holder_before, token_before) else holder_before
+        lease = Lease(stream, packet_rec_id, this_process(), token, now, now + lasts, taken_over_from)
         values = {
             "hub": self._log.hub,
             "site": self._log.site,
@@ -302,7 +304,12 @@ def no_longer_at_work(token: str) -> None:
 
 def holder_is_gone(holder: str, token: str) -> bool:
     """Whether a holder is known to be at work no more. This process knows under which leases it is."""
-    return token not in _at_work if holder == this_process() else is_gone(holder)
+    return _has_ended_here(holder, token) if holder == this_process() else is_gone(holder)
+
+
+def _has_ended_here(holder: str | None, token: str | None) -> bool:
+    """Whether this process had a lease, and is at work under it no more."""
+    return holder == this_process() and token not in _at_work
 
 
 def _may_be_taken_over(held: Sequence[str], now: datetime) -> bool:
