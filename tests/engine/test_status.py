@@ -116,6 +116,16 @@ def test_what_is_open_is_counted(engine: Engine, clock: Clock) -> None:
     assert status.needs == ()
 
 
+def test_a_packet_that_waits_long_for_one_before_it_needs_a_person(engine: Engine, clock: Clock) -> None:
+    engine.receive(sample("spec/data_project_create", transaction=50_009, packet=80_009))
+    clock.forward(minutes=59)
+    assert engine.status().needs == ()
+    clock.forward(minutes=2)
+    assert needed(engine.status()) == [("held", "50009", "amie-engine reconcile")]
+    engine.receive(project_request(9))
+    assert engine.status().needs == ()
+
+
 def test_what_is_quarantined_needs_a_person_until_it_is_released(engine: Engine, clock: Clock) -> None:
     engine.receive("[]")
     clock.forward(minutes=1)

@@ -38,6 +38,9 @@ ATTEMPTS_TOO_MANY = 3
 """After how many attempts something that has not arrived, for as long as a service may be left alone, needs a
 person: polls are answered, and what is sent is not."""
 
+_HELD_TOO_LONG = timedelta(hours=1)
+"""How long a packet may wait for one before it: the next poll fetches the transaction's history."""
+
 _FAILURES_TOO_MANY = 5
 """After how many failures in a row a subscriber needs a person: some minutes, since its pauses grow."""
 
@@ -59,6 +62,7 @@ class NeedKind(StrEnum):
     NO_HANDLER = "no-handler"
     HANGING = "hanging"
     OVERDUE = "overdue"
+    HELD = "held"
     UNKNOWN = "unknown-at-service"
     SUBSCRIBER = "subscriber"
 
@@ -98,13 +102,14 @@ class OpenOne:
     deadline: datetime | None
     held: int
     anomalies: tuple[str, ...]
+    updated_at: datetime
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> OpenOne:
         """That of a row of the projection."""
-        stream, trans_rec_id, type_, state, turn, deadline, held, anomalies = row
-        odd = tuple(json.loads(anomalies))
-        return cls(stream, trans_rec_id, type_, state, turn, moment(deadline), held, odd)
+        stream, trans_rec_id, type_, state, turn, deadline, held, anomalies, updated_at = row
+        odd, updated = tuple(json.loads(anomalies)), datetime.fromisoformat(updated_at)
+        return cls(stream, trans_rec_id, type_, state, turn, moment(deadline), held, odd, updated)
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether its deadline has passed."""
@@ -218,6 +223,8 @@ def needs_of_transactions(
     for one in there:
         if one.is_overdue(now) and one.stream not in covered:
             found.setdefault(one.stream, _of_overdue(one))
+        if one.held and now - one.updated_at > _HELD_TOO_LONG:
+            found.setdefault(one.stream, _of_held(one))
     # Those without a deadline come last.
     never = datetime.max.replace(tzinfo=now.tzinfo)
     needs = [*found.values(), *(_of_unhandled(rows) for rows in unhandled.values())]
@@ -246,6 +253,15 @@ def _of_unknown(one: OpenOne) -> Need:
     what = f"The service does not know this {one.type} any more"
     command, look = f'amie-engine fail {name} --reason "..."', "amie-engine reconcile"
     return Need(NeedKind.UNKNOWN, what, command, look, name, None, one.deadline)
+
+
+def _of_held(one: OpenOne) -> Need:
+    name = _name(one.trans_rec_id, one.stream)
+    what = "A packet waits" if one.held == 1 else f"{one.held} packets wait"
+    what += " for one before it, which has not come: ask the hub"
+    return Need(
+        NeedKind.HELD, what, "amie-engine reconcile", f"amie-engine show {name}", name, one.updated_at
+    )
 
 
 def _of_work(row: WorkRow) -> Need:

@@ -37,7 +37,8 @@ __all__ = ["WORK_STATES", "OpenCount", "Status", "read_status"]
 WORK_STATES = ("ready", "running", "waiting", "asking", "blocked", "retrying", "parked")
 
 _OPEN = Statement(
-    "SELECT stream, trans_rec_id, type, state, turn, deadline, held, anomalies FROM amie_transactions"
+    "SELECT stream, trans_rec_id, type, state, turn, deadline, held, anomalies, updated_at"
+    " FROM amie_transactions"
     " WHERE hub = :hub AND site = :site AND state NOT IN ('completed', 'failed')"
     # What was held for a transaction that the site began has moved there.
     " AND (type IS NOT NULL OR held > 0 OR state <> 'start' OR anomalies <> '[]')"
