@@ -389,6 +389,8 @@ class TestRetries:
             {"attempts": 0},
             {"first": timedelta()},
             {"first": timedelta(hours=2)},
+            {"first": 30},
+            {"longest": 3600.0},
             {"failure": " "},
         ],
     )
@@ -511,6 +513,7 @@ class TestLeases:
             worker(engine, leave).work_once()
         assert (the_work(engine).status, the_work(engine).reason) == ("retrying", "SystemExit")
 
-    def test_a_site_s_lease_is_some_time(self) -> None:
+    @pytest.mark.parametrize("lease", [timedelta(), timedelta(weeks=2), 900])
+    def test_a_site_s_lease_is_some_time(self, lease: Any) -> None:
         with pytest.raises(HandlerInvalid):
-            Site(NAME, lease=timedelta())
+            Site(NAME, lease=lease)

@@ -76,6 +76,25 @@ def test_what_cannot_be_called_is_no_handler() -> None:
         Site("NCSA").handles("request_user_modify")("modify")  # type: ignore[type-var]
 
 
+@pytest.mark.parametrize(
+    "handler", [lambda packet: None, lambda packet, work, more: None, lambda *, packet, work: None]
+)
+def test_one_that_can_not_be_called_with_a_packet_and_its_work_is_refused_at_once(handler: Any) -> None:
+    """Else it would fail for a day before anybody had to look."""
+    with pytest.raises(HandlerInvalid, match="can't be called with what it is given") as caught:
+        Site("NCSA").handles("request_user_modify")(handler)
+    assert "(packet, work)" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "handler", [lambda *given: None, lambda packet, work, more=1: None, partial(_handler)]
+)
+def test_one_that_takes_more_is_none_the_worse(handler: Any) -> None:
+    site = Site("NCSA")
+    site.handles("request_user_modify")(handler)
+    assert site.handler_for("request_user_modify") is handler
+
+
 def test_a_data_packet_without_a_handler_is_confirmed() -> None:
     handler = Site("NCSA").handler_for("data_project_create")
     assert handler is not None

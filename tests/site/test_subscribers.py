@@ -53,6 +53,7 @@ class TestRegistering:
             ({"since": "monday"}, print, 'since="beginning"'),
             ({}, "mail", "above a function"),
             ({}, _asynchronous, "asyncio.run"),
+            ({}, lambda: None, "(event)"),
         ],
     )
     def test_what_can_not_work_is_refused_at_once(

@@ -52,10 +52,19 @@ def test_a_reason_must_say_something(work: Work, reason: Any) -> None:
         work.defer(reason=reason)
 
 
-@pytest.mark.parametrize("until", [datetime(2026, 1, 16), "tomorrow"])  # noqa: DTZ001 # that is the mistake
-def test_a_time_must_have_a_zone(work: Work, until: Any) -> None:
-    with pytest.raises(HandlerInvalid, match="without a zone"):
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        (datetime(2026, 1, 16), "a time without a zone"),  # noqa: DTZ001 # that is the mistake
+        ("tomorrow", "a str for when"),
+        (60, "a int for when"),
+        (timedelta(minutes=1), "a timedelta for when"),
+    ],
+)
+def test_a_time_must_be_one_and_have_a_zone(work: Work, until: Any, told: str) -> None:
+    with pytest.raises(HandlerInvalid, match=told) as caught:
         work.defer(until=until, reason="later")
+    assert "work.now()" in caught.value.hint
 
 
 def test_a_handler_goes_by_the_clock_of_the_engine(world: World, clock: Clock) -> None:

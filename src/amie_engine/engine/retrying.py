@@ -23,7 +23,8 @@ class Retries:
             anything, and the work waits for a person.
 
     Raises:
-        HandlerInvalid: There is no attempt, no pause, or a failure without words.
+        HandlerInvalid: There is no attempt, no pause, a pause that is no timedelta, or a failure without
+            words.
     """
 
     attempts: int = 30
@@ -32,6 +33,12 @@ class Retries:
     failure: str | None = None
 
     def __post_init__(self) -> None:
+        pauses: tuple[object, ...] = (self.first, self.longest)
+        if not all(isinstance(pause, timedelta) for pause in pauses):
+            raise HandlerInvalid(
+                "A retry policy has a pause that is no timedelta.",
+                hint="Give timedelta(seconds=30), say, from the datetime module.",
+            )
         if self.attempts < 1 or not timedelta() < self.first <= self.longest:
             raise HandlerInvalid(
                 "A retry policy has at least one attempt, and a first pause no longer than the longest."

@@ -55,7 +55,7 @@ class Subscription:
                 f"The subscriber {name!r} can't begin at {since!r}.",
                 hint='Give since="now", for what happens from now on, or since="beginning" for all there is.',
             )
-        check_function(function, "subscriber")
+        check_function(function, "subscriber", "event")
         return cls(name, function, _known(name, types), since)
 
     def wants(self, event: Event) -> bool:
@@ -72,23 +72,35 @@ def check_name(name: str) -> None:
         )
 
 
-def check_function(function: Any, what: str) -> None:
+def check_function(function: Any, what: str, *parameters: str) -> None:
     """Raise `HandlerInvalid` if something is no function that can be called and waited for.
 
     Args:
         function: What should be one.
         what: What it is to be: a handler or a subscriber.
+        parameters: What it will be given, one after the other.
     """
     if not callable(function):
         raise HandlerInvalid(
             f"A {type(function).__name__} is no {what}.", hint="Put the decorator above a function."
         )
+    name = getattr(function, "__name__", type(function).__name__)
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-        name = getattr(function, "__name__", type(function).__name__)
         raise HandlerInvalid(
             f"The {what} {name} is asynchronous, and nobody would await it.",
             hint="Make it a plain function; it may call asyncio.run itself.",
         )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # one that is written in C may not tell
+        return
+    try:
+        signature.bind(*parameters)
+    except TypeError as error:
+        raise HandlerInvalid(
+            f"The {what} {name} can't be called with what it is given ({', '.join(parameters)}): {error}.",
+            hint=f"Give it the parameters that a {what} has: def {name}({', '.join(parameters)}).",
+        ) from None
 
 
 def _known(name: str, types: str | Iterable[str] | None) -> frozenset[str] | None:

@@ -60,8 +60,12 @@ class Site:
     """
 
     def __init__(self, name: str, *, retries: Retries | None = None, lease: timedelta = LEASE_TIME) -> None:
-        if not timedelta() < lease <= _LONGEST_LEASE:
-            raise HandlerInvalid("A site's lease is no time, or longer than a week.", hint="Give it minutes.")
+        given: object = lease
+        if not isinstance(given, timedelta) or not timedelta() < lease <= _LONGEST_LEASE:
+            raise HandlerInvalid(
+                "A site's lease is no timedelta, no time, or longer than a week.",
+                hint="Give it minutes: timedelta(minutes=15), say.",
+            )
         self.name = name
         self.retries = retries or Retries()
         self.lease = lease
@@ -76,7 +80,8 @@ class Site:
 
         Raises:
             HandlerInvalid: No type is named, one is none that the hub sends and a site answers, or has a
-                handler already; or the handler is no function that can be called and waited for.
+                handler already; or the handler is no function that can be called with a packet and its work,
+                and waited for.
         """
         if not packet_types:
             raise HandlerInvalid(
@@ -86,7 +91,7 @@ class Site:
 
         def register(handler: HandlerType) -> HandlerType:
             self._check_types(packet_types)
-            check_function(handler, "handler")
+            check_function(handler, "handler", "packet", "work")
             for packet_type in packet_types:
                 self._handlers[packet_type] = handler
             return handler

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,6 +37,7 @@ def load_site(name: str) -> Site:
     module = _module(module_name)
     found = _attribute(module, attribute)
     if not isinstance(found, Site) and callable(found):
+        _check_that_it_takes_nothing(name, found)
         try:
             found = found()
         except AMIEEngineError:
@@ -47,6 +50,20 @@ def load_site(name: str) -> Site:
             hint="It must be an amie_engine.Site, or a function that returns one.",
         )
     return found
+
+
+def _check_that_it_takes_nothing(name: str, function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # one that is written in C may not tell
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise SettingsError(
+            f"{name!r} makes no site: it can't be called without arguments ({error}).",
+            hint="It must be an amie_engine.Site, or a function without parameters that returns one.",
+        ) from None
 
 
 def _module(name: str) -> ModuleType:

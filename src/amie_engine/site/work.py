@@ -238,11 +238,15 @@ class Work:
             reason: Why, for the operator; no personal data.
 
         Raises:
-            HandlerInvalid: ``until`` has no time zone, or ``reason`` says nothing.
+            HandlerInvalid: ``until`` is no datetime or has no time zone, or ``reason`` says nothing.
         """
         _require_text(reason, "defer")
-        zone = getattr(until, "tzinfo", None)
-        if until is not None and zone is None:
+        if until is not None and not isinstance(until, datetime):
+            raise HandlerInvalid(
+                f"defer() was given a {type(until).__name__} for when to be called again.",
+                hint="Give a time: work.now() + timedelta(...).",
+            )
+        if until is not None and until.tzinfo is None:
             raise HandlerInvalid(
                 "defer() was given a time without a zone.", hint="Use work.now() + timedelta(...)."
             )

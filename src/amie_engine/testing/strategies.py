@@ -12,7 +12,7 @@
 everything in it is readable, and nothing in it can be relied on. All are derived from the declarations of the
 packet classes, so a field that is added there is in here.
 
-Needs hypothesis: ``pip install 'amie-engine[test]'``.
+Needs hypothesis: ``pip install 'amie-engine[testing]'``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ try:
 except ImportError as error:
     raise DependencyMissing(
         "amie_engine.testing.strategies needs hypothesis, which is not installed.",
-        hint="Install it: pip install 'amie-engine[test]'.",
+        hint="Install it: pip install 'amie-engine[testing]'.",
     ) from error
 
 __all__ = [

@@ -16,7 +16,7 @@ The database is SQLite in a file, or PostgreSQL; another, or an emptied one, for
 the tables: some tests try what only an owner could. A test is named after the guarantee that it is about:
 ``test_05_...`` is about number 5 of `GUARANTEES`, which docs/log.md has in full.
 
-Needs pytest: ``pip install 'amie-engine[test]'``.
+Needs pytest: ``pip install 'amie-engine[testing]'``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ try:
 except ImportError as error:
     raise DependencyMissing(
         "amie_engine.testing.contract needs pytest, which is not installed.",
-        hint="Install it: pip install 'amie-engine[test]'.",
+        hint="Install it: pip install 'amie-engine[testing]'.",
     ) from error
 
 # So that a test that fails tells with what values: pytest does that for test files alone unless it is asked.
