@@ -49,7 +49,7 @@ def test_without_hypothesis_the_import_says_what_to_install() -> None:
     assert ran.returncode == 1
     last_line = ran.stderr.splitlines()[-1]
     assert "amie_engine.testing.strategies needs hypothesis" in last_line
-    assert "pip install 'amie-engine[test]'" in last_line
+    assert "pip install 'amie-engine[testing]'" in last_line
     assert last_line.endswith("[dependency-missing]")
 
 
