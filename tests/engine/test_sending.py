@@ -89,6 +89,27 @@ def test_any_answer_of_the_service_will_do(replied: Engine, answer: Any) -> None
     assert state_of(replied) == "notified"
 
 
+@pytest.mark.parametrize(
+    ("answer", "names"),
+    [
+        ({"result": npc()}, True),
+        (npc(), True),
+        ({"result": {"header": {"packet_rec_id": "11", "trans_rec_id": "1"}}}, True),
+        ({"error": "Scheduled maintenance"}, False),
+        ({"message": "Packet accepted", "result": None}, False),
+        ({"result": {"header": {"trans_rec_id": 1}}}, False),
+        ({"result": rpc()}, False),  # what it answers
+        ({"result": npc(trans=2)}, False),  # of another transaction
+        (None, False),
+    ],
+    ids=repr,
+)
+def test_an_answer_names_the_packet_by_the_ids_it_was_given(
+    replied: Engine, answer: Any, names: bool
+) -> None:
+    assert attempt(replied).is_named_in(answer) is names
+
+
 def test_an_answer_that_names_another_packet_s_id_gives_none(replied: Engine) -> None:
     """A service might answer with the packet that was answered."""
     replied.outbox.confirm(attempt(replied), {"result": rpc()})

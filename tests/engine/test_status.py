@@ -192,6 +192,59 @@ def test_what_is_sent_again_and_again_and_never_arrives_needs_a_person_after_an_
     assert engine.status().needs == ()
 
 
+def test_what_cannot_be_looked_for_needs_a_person_an_hour_after_it_was_sent(
+    engine: Engine, clock: Clock
+) -> None:
+    """However often: a look that fails is followed by no further attempt."""
+    for number in (1, 2):
+        asked(engine, clock, number)
+        answer(engine, 50_000 + number, ProjectID=f"p{number}", PiPersonID="u1", PiRemoteSiteLogin="robin")
+    clock.forward(hours=5)  # the service was down
+    first, second = engine.outbox.open()
+    engine.outbox.attempt(first)
+    sent_at = clock()
+    clock.forward(hours=1)
+    engine.outbox.attempt(second)
+    daemon(engine)
+    assert needed(engine.status()) == []
+    clock.forward(seconds=1)
+    [need] = engine.status().needs
+    assert (need.kind, need.command, need.since) == (
+        NeedKind.NOT_ARRIVING,
+        "amie-engine reconcile",
+        sent_at,
+    )
+    assert need.what.startswith("1 packet was sent more than an hour ago, and whether it has arrived")
+    clock.forward(hours=1)
+    daemon(engine)
+    [need] = engine.status().needs
+    assert need.what.startswith("2 packets were sent more than an hour ago")
+    for outgoing in engine.outbox.open():
+        engine.outbox.confirm(outgoing)
+    assert engine.status().needs == ()
+
+
+def test_what_is_sent_again_and_what_cannot_be_looked_for_are_told_apart(
+    engine: Engine, clock: Clock
+) -> None:
+    for number in (1, 2):
+        asked(engine, clock, number)
+        answer(engine, 50_000 + number, ProjectID=f"p{number}", PiPersonID="u1", PiRemoteSiteLogin="robin")
+    for _ in range(3):
+        clock.forward(minutes=30)
+        for outgoing in engine.outbox.open():
+            engine.outbox.attempt(outgoing)
+    clock.forward(minutes=50)
+    again, _ = engine.outbox.open()
+    engine.outbox.attempt(again)
+    clock.forward(minutes=11)
+    daemon(engine)
+    assert [(need.kind, need.what[:31]) for need in engine.status().needs] == [
+        (NeedKind.NOT_ARRIVING, "1 packet was sent again and aga"),
+        (NeedKind.NOT_ARRIVING, "1 packet was sent more than an "),
+    ]
+
+
 def test_work_that_waits_for_a_person_says_what_to_type(engine: Engine, clock: Clock) -> None:
     first = asked(engine, clock, 1)
     work(engine, raising)

@@ -173,6 +173,7 @@ UNKNOWN_FAULT = (
 NO_KEY = (401, b'{"message": "unknown key key-for-tests"}', "application/json")
 TOO_MANY = (429, b'{"message": "slower"}', "application/json")
 BEFORE, AFTER = "close before acting", "close after acting"
+VAGUE = "act, and answer that all is well without the packet"
 
 Fault = str | tuple[int, bytes, str]
 
@@ -181,7 +182,8 @@ class FlakyService:
     """An HTTP server before the sandbox: passes calls on, but for those that a test wants to fail.
 
     ``faults`` holds, by method, what is to happen to the next calls: a status with a body, or a connection
-    that is closed before or after the service has acted. ``down`` closes every connection at once.
+    that is closed before or after the service has acted, or an answer that tells little. ``down`` closes
+    every connection at once.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -234,6 +236,8 @@ class FlakyService:
         status, content, kind = fault if isinstance(fault, tuple) else self._pass_on(call, body)
         if fault == AFTER:
             return
+        if fault == VAGUE:
+            content = b'{"message": "Packet accepted", "result": null}'
         call.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(content))}.items():
             call.send_header(name, value)

@@ -27,6 +27,7 @@ from tests.site.site_world import (
     NO_KEY,
     TOO_MANY,
     UNKNOWN_FAULT,
+    VAGUE,
     Fault,
     FlakyService,
     World,
@@ -102,6 +103,7 @@ def test_looking_that_fails_sends_nothing(flaky_world: World, service: FlakyServ
         assert _sent(runner) == 0
     service.down = False
     assert _posts(service) == 1
+    clock.forward(minutes=30)
     assert _sent(runner) == 1
 
 
@@ -130,6 +132,229 @@ def test_the_looks_come_at_growing_intervals(flaky_world: World, service: FlakyS
             _sent(runner)
         pauses.append(minutes)
     assert pauses == [4, 8, 16, 30, 30, 30, 30]
+
+
+# Looks that fail
+
+NOTHING_HERE: Fault = (404, b'{"detail": "Not Found"}', "application/json")
+MAINTENANCE: Fault = (200, b'{"error": "Scheduled maintenance, please come back"}', "application/json")
+
+
+def _minutes_to_a_look(runner: Runner, service: FlakyService, clock: Clock) -> int:
+    """Send every minute, until the service is called."""
+    calls, minutes = len(service.calls), 0
+    while len(service.calls) == calls:
+        clock.forward(minutes=1)
+        minutes += 1
+        _sent(runner)
+        assert minutes < 100
+    return minutes
+
+
+@pytest.mark.parametrize("is_start", [False, True])
+@pytest.mark.parametrize("fault", [BEFORE, UNKNOWN_FAULT, HTML, NOTHING_HERE, MAINTENANCE])
+def test_a_look_that_fails_is_repeated_after_growing_pauses(
+    flaky_world: World, service: FlakyService, clock: Clock, fault: Fault, is_start: bool
+) -> None:
+    if is_start:
+        _begun(flaky_world.engine)
+    else:
+        flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.fail("POST", BEFORE)
+    runner.run_once()
+    service.fail("GET", *[fault] * 100)
+    assert [_minutes_to_a_look(runner, service, clock) for _ in range(6)] == [4, 8, 16, 30, 30, 30]
+
+    again = flaky_world.runner()  # a new process knows nothing of them
+    calls = len(service.calls)
+    _sent(again)
+    assert len(service.calls) > calls
+    assert _minutes_to_a_look(again, service, clock) == 8
+
+    service.faults.clear()
+    assert _posts(service) == 1
+    assert _minutes_to_a_look(runner, service, clock) <= 30
+    assert _posts(service) == 2
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.sandbox.transactions()) == 1
+
+
+def test_an_attempt_after_looks_that_failed_begins_its_own_pauses(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.fail("POST", *[UNKNOWN_FAULT] * 3)
+    runner.run_once()
+    service.fail("GET", *[UNKNOWN_FAULT] * 4)  # two looks, each tried twice
+    pauses = [_minutes_to_a_look(runner, service, clock) for _ in range(5)]
+    assert pauses == [4, 8, 16, 8, 16]  # the third look sends it again
+    assert _posts(service) == 4
+
+
+def test_a_clock_that_goes_back_holds_up_no_look(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.fail("POST", BEFORE)
+    runner.run_once()
+    clock.forward(days=2)
+    service.fail("GET", *[UNKNOWN_FAULT] * 2)
+    assert _sent(runner) == 0
+    clock.forward(days=-1)
+    assert _sent(runner) == 0
+    clock.forward(minutes=7)
+    assert _sent(runner) == 0
+    clock.forward(minutes=1)
+    assert _sent(runner) == 1
+
+
+def test_two_looks_that_fail_leave_the_others_to_a_later_round_and_send_what_is_new(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    for _ in range(6):
+        flaky_world.client.start_scenario(f"single:{RPC}")
+    runner = flaky_world.runner()
+    service.fail("POST", *[UNKNOWN_FAULT] * 6)
+    runner.run_once()
+    clock.forward(minutes=4)
+    flaky_world.client.start_scenario(f"single:{RPC}")
+    runner.poll_once()
+    runner.work_once()
+
+    def looks() -> list[str]:
+        """What is looked for in one round; each of it is tried twice."""
+        calls = len(service.calls)
+        _sent(runner)
+        return [path for method, path in service.calls[calls:] if method == "GET"]
+
+    service.fail("GET", *[UNKNOWN_FAULT] * 12)
+    rounds = [looks() for _ in range(4)]
+    assert _posts(service) == 7
+    assert [len(paths) for paths in rounds] == [4, 4, 4, 0]
+    assert len({path for paths in rounds for path in paths}) == 6
+    clock.forward(minutes=8)
+    assert len(looks()) == 6
+    assert flaky_world.engine.outbox.open() == []
+
+
+def test_what_can_never_be_looked_for_holds_up_no_other(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    """Two transactions whose histories the service can't show, and which are the oldest."""
+    for _ in range(4):
+        flaky_world.client.start_scenario(f"single:{RPC}")
+    runner = flaky_world.runner()
+    service.fail("POST", *[UNKNOWN_FAULT] * 4)
+    runner.run_once()
+    clock.forward(minutes=30)
+    oldest = [outgoing.stream for outgoing in flaky_world.engine.outbox.open()][:2]
+    service.fail("GET", *[UNKNOWN_FAULT] * 4)
+    service.fail("POST", UNKNOWN_FAULT, UNKNOWN_FAULT)
+    assert _sent(runner) == 0
+    assert _posts(service) == 4
+    assert _sent(runner) == 0
+    assert _posts(service) == 6
+    clock.forward(minutes=30)  # all four are due
+    service.fail("GET", None, None, *[UNKNOWN_FAULT] * 4)
+    assert _sent(runner) == 2
+    assert [outgoing.stream for outgoing in flaky_world.engine.outbox.open()] == oldest
+
+
+def test_what_is_sent_anew_after_a_refusal_is_looked_for_after_growing_pauses(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    runner = _refused(flaky_world, service, _refuse(400))
+    [refusal] = flaky_world.engine.outbox.rejected()
+    flaky_world.engine.resend(refusal.stream, actor="help desk")
+    service.fail("GET", *[UNKNOWN_FAULT] * 6)
+    assert _sent(runner) == 0
+    assert [_minutes_to_a_look(runner, service, clock) for _ in range(2)] == [4, 8]
+    assert _posts(service) == 1
+    assert _minutes_to_a_look(runner, service, clock) == 16
+    assert _posts(service) == 2
+    assert flaky_world.engine.outbox.open() == []
+
+
+# Answers that prove nothing
+
+
+@pytest.mark.parametrize("is_start", [False, True])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        MAINTENANCE,
+        (200, b'{"message": "ok", "result": null}', "application/json"),
+        (204, b"", "application/json"),
+    ],
+)
+def test_an_answer_without_the_packet_proves_nothing(
+    flaky_world: World,
+    service: FlakyService,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    answer: Fault,
+    is_start: bool,
+) -> None:
+    if is_start:
+        _begun(flaky_world.engine)
+    else:
+        flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    runner.poll_once()
+    runner.work_once()
+    service.calls.clear()
+    service.fail("POST", answer)
+    assert _sent(runner) == 0
+    assert [method for method, _ in service.calls] == ["POST", "GET"]
+    assert [outgoing.status for outgoing in flaky_world.engine.outbox.open()] == ["attempting"]
+    assert "has arrived is not known (service-unreadable-answer)" in caplog.text
+    assert "maintenance" not in caplog.text
+
+    assert _minutes_to_a_look(runner, service, clock) == 4
+    assert _posts(service) == 2
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+    assert len(flaky_world.sandbox.transactions()) == 1
+
+
+@pytest.mark.parametrize("is_start", [False, True])
+def test_what_is_there_is_settled_at_once_however_little_the_answer_tells(
+    flaky_world: World, service: FlakyService, is_start: bool
+) -> None:
+    if is_start:
+        _begun(flaky_world.engine)
+    else:
+        flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    service.fail("POST", VAGUE)
+    done = runner.run_once()
+    assert (done.sent, done.errors) == (1, [])
+    assert flaky_world.engine.outbox.open() == []
+    assert _posts(service) == 1
+    flaky_world.run_to_the_end(runner)
+    flaky_world.assert_all_completed()
+
+
+def test_answers_without_packets_are_not_looked_into_once_looks_fail(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    for _ in range(4):
+        flaky_world.client.start_scenario(f"single:{RPC}")
+    runner = flaky_world.runner()
+    runner.poll_once()
+    runner.work_once()
+    service.calls.clear()
+    service.fail("POST", *[VAGUE] * 4)
+    service.fail("GET", *[UNKNOWN_FAULT] * 4)
+    assert _sent(runner) == 0
+    assert [method for method, _ in service.calls] == ["POST", "GET", "GET"] * 2 + ["POST"] * 2
+    assert _minutes_to_a_look(runner, service, clock) == 4
+    assert flaky_world.engine.outbox.open() == []
+    assert _posts(service) == 4
 
 
 @pytest.mark.parametrize("fault", UNKNOWN)
@@ -431,13 +656,12 @@ def test_an_attempt_in_the_future_is_looked_for_after_the_usual_time(
 def test_at_a_wrong_url_no_transaction_is_set_failed(
     flaky_world: World, service: FlakyService, clock: Clock
 ) -> None:
-    nothing_here: Fault = (404, b'{"detail": "Not Found"}', "application/json")
     flaky_world.client.start_scenario(RPC)
     runner = flaky_world.runner()
     runner.poll_once()
     [transaction] = {packet.trans_rec_id for packet in flaky_world.client.list_packets()}
     flaky_world.engine.fail(str(transaction), "the grant is unknown")
-    service.fail("PUT", nothing_here)
+    service.fail("PUT", NOTHING_HERE)
     assert _sent(runner) == 0
     assert [outgoing.status for outgoing in flaky_world.engine.outbox.open()] == ["attempting"]
     clock.forward(minutes=1)
@@ -485,11 +709,10 @@ def test_a_wrong_url_makes_no_transaction_unknown(
     """Whoever answers there says in good JSON that nothing is there."""
     flaky_world.client.start_scenario(RPC)
     runner = flaky_world.runner()
-    nothing_here: Fault = (404, b'{"detail": "Not Found"}', "application/json")
     runner.poll_once()
     runner.work_once()
-    service.fail("POST", nothing_here)
-    service.fail("GET", nothing_here, nothing_here)
+    service.fail("POST", NOTHING_HERE)
+    service.fail("GET", NOTHING_HERE, NOTHING_HERE)
     assert _sent(runner) == 0
     assert [outgoing.status for outgoing in flaky_world.engine.outbox.open()] == ["attempting"]
     clock.forward(minutes=4)

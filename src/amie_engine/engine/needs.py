@@ -32,11 +32,12 @@ __all__ = [
 ]
 
 UNPOLLED_TOO_LONG = timedelta(hours=1)
-"""How long a service that does not answer may be left alone, and one that nobody polls."""
+"""How long a service that does not answer may be left alone, one that nobody polls, and something that was
+sent and has not arrived."""
 
 ATTEMPTS_TOO_MANY = 3
-"""After how many attempts something that has not arrived, for as long as a service may be left alone, needs a
-person: polls are answered, and what is sent is not."""
+"""After how many attempts something that has not arrived, and was decided long ago, needs a person: polls are
+answered, and what is sent is not. After fewer, it may be that it could not be sent before."""
 
 _HELD_TOO_LONG = timedelta(hours=1)
 """How long a packet may wait for one before it: the next poll fetches the transaction's history."""
@@ -46,6 +47,10 @@ _FAILURES_TOO_MANY = 5
 
 _STREAM_SHOWN = 8
 """How much of a transaction's id in the log commands need, where it has none at the service."""
+
+
+Since = tuple[int, datetime | None]
+"""How much there is of something, and since when; no time where there is nothing."""
 
 
 class NeedKind(StrEnum):
@@ -165,18 +170,22 @@ def needs_of_service(
         yield Need(NeedKind.NO_DAEMON, what, "amie-engine run", since=newest.stopped_at or newest.seen_at)
 
 
-def needs_of_outbox(count: int, oldest: datetime | None, now: datetime) -> Iterator[Need]:
-    """Yield what was sent again and again, and does not arrive: as one thing.
+def needs_of_outbox(again: Since, unknown: Since) -> Iterator[Need]:
+    """Yield what was sent long ago and has not arrived: as one thing, or two.
 
     Args:
-        count: How much was sent so often.
-        oldest: When the first of it was decided.
-        now: The time.
+        again: How much was sent again and again, and since when the first of it was decided.
+        unknown: How much was last sent long ago, so that looking for it must have failed since, and when the
+            first of it was.
     """
-    if oldest is not None and now - oldest > UNPOLLED_TOO_LONG:
-        what = "1 packet was" if count == 1 else f"{count} packets were"
-        what += " sent again and again, and the service does not take it: see the daemon's log for why"
-        yield Need(NeedKind.NOT_ARRIVING, what, "amie-engine reconcile", since=oldest)
+    for (count, since), what in (
+        (again, "sent again and again, and the service does not take it"),
+        (unknown, "sent more than an hour ago, and whether it has arrived can't be found out"),
+    ):
+        if count:
+            packets = "1 packet was" if count == 1 else f"{count} packets were"
+            told = f"{packets} {what}: see the daemon's log for why"
+            yield Need(NeedKind.NOT_ARRIVING, told, "amie-engine reconcile", since=since)
 
 
 def needs_of_quarantine(count: int, oldest: datetime | None) -> Iterator[Need]:

@@ -61,6 +61,13 @@ class Outgoing:
     waits_for: str | None = None
     """The transaction that has to end before this is sent, by its record id at the service, or its stream."""
 
+    def is_named_in(self, answer: Any) -> bool:
+        """Whether an answer of the service names the packet that was sent: by the record id that it was
+        given, in its transaction. Any other answer proves nothing: a proxy may have made it."""
+        packet_rec_id, trans_rec_id = _ids_in(answer)
+        is_new = packet_rec_id not in (None, self.answers)
+        return is_new and trans_rec_id is not None and self.trans_rec_id in (None, trans_rec_id)
+
 
 class Outbox:
     """The outbox of an engine; whoever sends asks it what to send, and tells it what became of that."""
@@ -145,8 +152,8 @@ class Outbox:
 
         Args:
             outgoing: What was sent.
-            answer: The service's answer: its ``result`` is the packet with the ids that it gave. Without
-                ids, those of a transaction that the site began come with a later listing.
+            answer: The service's answer: its ``result``, or itself, is the packet with the ids that it gave.
+                Without ids, those of a transaction that the site began come with a later listing.
             code: The code of the error by which a call was settled all the same: a transaction that the
                 service does not know needs no setting failed any more.
         """
@@ -235,7 +242,7 @@ def _storable(answer: Any) -> Any:
 
 def _ids_in(answer: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
     """The record ids of packet and transaction in the service's answer, where it gives them."""
-    result = answer.get("result") if isinstance(answer, Mapping) else None
+    result = answer.get("result", answer) if isinstance(answer, Mapping) else None
     header = result.get("header") if isinstance(result, Mapping) else None
     if not isinstance(header, Mapping):
         return None, None

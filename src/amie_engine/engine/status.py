@@ -14,6 +14,7 @@ from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.needs import (
     ATTEMPTS_TOO_MANY,
+    UNPOLLED_TOO_LONG,
     Need,
     OpenOne,
     RejectedEntry,
@@ -28,6 +29,7 @@ from amie_engine.engine.project_first import projects_awaited
 from amie_engine.engine.service import Service, service_of
 from amie_engine.engine.unit import View
 from amie_engine.log.statements import ListStatement, Statement
+from amie_engine.log.store import format_time
 
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
@@ -46,12 +48,14 @@ _OPEN = Statement(
 )
 # But for what waits for its project, {each}: it is late for nobody.
 _SENDING = ListStatement(
-    "SELECT status, count(*), min(decided_at),"
-    " SUM(CASE WHEN attempts >= :too_many THEN 1 ELSE 0 END),"
-    " MIN(CASE WHEN attempts >= :too_many THEN decided_at END)"
+    "SELECT status, count(*), min(decided_at), count(sent_again), min(sent_again), count(unknown),"
+    " min(unknown) FROM (SELECT status, decided_at,"
+    " CASE WHEN attempts >= :too_many AND decided_at < :long_ago AND attempted_at >= :long_ago"
+    " THEN decided_at END AS sent_again,"
+    " CASE WHEN attempted_at < :long_ago THEN attempted_at END AS unknown"
     " FROM amie_outbox WHERE hub = :hub AND site = :site"
     " AND status IN ('pending', 'attempting') AND NOT (status = 'pending' AND stream IN ({each}))"
-    " GROUP BY status"
+    ") AS sending GROUP BY status"
 )
 # By way of the open transactions: what was rejected in one that has ended needs nobody any more.
 _REJECTED = Statement(
@@ -142,9 +146,10 @@ def read_status(engine: Engine, view: View) -> Status:
     there = [OpenOne.of(row) for row in cursor.all(_OPEN, key)]
     rows = engine.work.open_in(view)
     awaited = projects_awaited(view)
-    counted = _SENDING.all(cursor, key | {"too_many": ATTEMPTS_TOO_MANY}, awaited)
+    limits = {"too_many": ATTEMPTS_TOO_MANY, "long_ago": format_time(now - UNPOLLED_TOO_LONG)}
+    counted = _SENDING.all(cursor, key | limits, awaited)
     sending = {row[0]: row[1:] for row in counted}
-    _, _, often, often_since = sending.get("attempting", (0, None, 0, None))
+    _, _, again, again_since, unknown, unknown_since = sending.get("attempting", (0, None, 0, None, 0, None))
     rejected = [RejectedEntry.of(row) for row in cursor.all(_REJECTED, key)]
     quarantined, oldest = cursor.one(_QUARANTINE, key)
     daemons = tuple(engine.daemons.all(cursor))
@@ -181,7 +186,7 @@ def read_status(engine: Engine, view: View) -> Status:
         subscribers=subscribers,
         needs=(
             *needs_of_service(daemons, alive, service, now),
-            *needs_of_outbox(often, moment(often_since), now),
+            *needs_of_outbox((again, moment(again_since)), (unknown, moment(unknown_since))),
             *needs_of_quarantine(quarantined, moment(oldest)),
             *needs_of_subscribers(subscribers),
             *needs_of_transactions(there, rejected, rows, daemons, now),

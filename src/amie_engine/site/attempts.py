@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from amie_engine.engine.outbox import Outgoing
 
@@ -16,11 +18,21 @@ packet, and sends a second one."""
 _AGAIN = timedelta(seconds=30)
 """After an attempt to set a transaction failed, which may be made twice without harm."""
 LAST_LOOK = timedelta(minutes=30)
-"""The longest pause between two looks, which double; or a client's own time, where that is longer."""
+"""The longest pause between two looks, which double with each attempt, and with each look that fails; or a
+client's own time, where that is longer."""
 _MOST_DOUBLINGS = 20
 
 _Key = tuple[str, str]
 """A transaction, and what the entry answers in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FailedLooks:
+    """Looks that failed after so many attempts: how many, and when the last one did."""
+
+    attempts: int
+    count: int
+    at: datetime
 
 
 class Attempts:
@@ -39,13 +51,26 @@ class Attempts:
         self._jitter = jitter
         self._first_look = max(_FIRST_LOOK, 3 * client_waits)
         self._undone: dict[_Key, int] = {}
+        self._made: dict[_Key, int] = {}
+        self._failed_looks: dict[_Key, _FailedLooks] = {}
         self._seen_at: dict[_Key, tuple[int, datetime]] = {}
 
     def forget_all_but(self, waiting: Iterable[Outgoing]) -> None:
         """Forget what has arrived, was refused, or is sent no more."""
         keys = {_key(outgoing) for outgoing in waiting}
-        self._undone = {key: attempts for key, attempts in self._undone.items() if key in keys}
-        self._seen_at = {key: seen for key, seen in self._seen_at.items() if key in keys}
+        known: tuple[dict[_Key, Any], ...] = (self._undone, self._made, self._failed_looks, self._seen_at)
+        for each in known:
+            for key in each.keys() - keys:
+                del each[key]
+
+    def is_made(self, outgoing: Outgoing) -> None:
+        """Note that an attempt is made: looks that failed before it count no more.
+
+        Args:
+            outgoing: The entry as it was before that attempt.
+        """
+        self._made[_key(outgoing)] = outgoing.attempts + 1
+        self._failed_looks.pop(_key(outgoing), None)
 
     def came_to_nothing(self, outgoing: Outgoing) -> None:
         """Note that the service surely did nothing in the attempt that was just made.
@@ -66,14 +91,46 @@ class Attempts:
         """The same of an entry as it was before the attempt that was just made."""
         return self._undone.get(_key(outgoing)) == outgoing.attempts + 1
 
+    def look_failed(self, outgoing: Outgoing) -> None:
+        """Note that something could not be looked for. What fails after the look, in an attempt, is none.
+
+        Args:
+            outgoing: The entry as it was before it was looked for.
+        """
+        if self._made.get(_key(outgoing)) != outgoing.attempts + 1:
+            count = self.failed_looks(outgoing) + 1
+            self._failed_looks[_key(outgoing)] = _FailedLooks(outgoing.attempts, count, self._now())
+
+    def failed_looks(self, outgoing: Outgoing) -> int:
+        """How many looks failed since the last attempt, one after the other."""
+        failed = self._failed_looks.get(_key(outgoing))
+        return failed.count if failed is not None and failed.attempts == outgoing.attempts else 0
+
     def is_due_again(self, outgoing: Outgoing) -> bool:
-        """Whether it is time to look for something of which nothing is known, or to set it failed again."""
-        if outgoing.attempted_at is None:
+        """Whether it is time to look for something of which nothing is known, or to set it failed again.
+
+        What is to be sent since a person wants it so is looked for at once, and later only after a look that
+        failed.
+        """
+        failed = self.failed_looks(outgoing)
+        is_pending = outgoing.status == "pending"
+        if outgoing.attempted_at is None or (is_pending and not failed):
             return True
         first = self._first_look if outgoing.kind == "packet" else _AGAIN
-        pause = min(first * 2 ** min(outgoing.attempts - 1, _MOST_DOUBLINGS), max(first, LAST_LOOK))
+        doublings = failed - 1 + (0 if is_pending else outgoing.attempts)
+        pause = min(first * 2 ** min(doublings, _MOST_DOUBLINGS), max(first, LAST_LOOK))
         pause *= 0.75 + self._jitter() / 4
-        return bool(self._time_since(outgoing, outgoing.attempted_at) >= pause)
+        since = (
+            self._time_since_look(outgoing) if failed else self._time_since(outgoing, outgoing.attempted_at)
+        )
+        return bool(since >= pause)
+
+    def _time_since_look(self, outgoing: Outgoing) -> timedelta:
+        """Since the last look that failed. Where the clock has gone back behind it, it counts from now."""
+        now, failed = self._now(), self._failed_looks[_key(outgoing)]
+        if failed.at > now:
+            failed = self._failed_looks[_key(outgoing)] = replace(failed, at=now)
+        return now - failed.at
 
     def _time_since(self, outgoing: Outgoing, attempted_at: datetime) -> timedelta:
         """By this process's clock. What was attempted in its future (a clock was ahead, and the log's time

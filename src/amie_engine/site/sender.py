@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from requests import Response
+
 from amie_engine._logging import about
 from amie_engine.client import AMIEClient, RetryPolicy
 from amie_engine.engine import Engine
@@ -24,6 +26,7 @@ from amie_engine.errors import (
     ServiceConflict,
     ServiceNotFound,
     ServiceUnreachable,
+    ServiceUnreadableAnswer,
     ServiceValidationError,
 )
 from amie_engine.packet import Packet
@@ -48,8 +51,9 @@ _LONGEST_PAUSE = timedelta(seconds=max(_PAUSES.maximum_wait, _PAUSES.maximum_ret
 
 _EVERY_STATE = ("in-progress", "completed", "failed")
 _LOST_IN_A_ROW = 2
-"""After so many connections that failed one after the other, the service is taken to be away. A single one
-that is cut must not hold up all that waits behind it."""
+"""After so many connections that failed one after the other, the service is taken to be away; after so many
+looks that failed by what is no word on the one thing looked for, nothing more is looked for in this round. A
+single one that is cut must not hold up all that waits behind it."""
 
 _MAY_BE_UNKNOWN = (ServiceNotFound, ServiceValidationError)
 """Refusals of a reply behind which there may be that the service does not know what it answers any more."""
@@ -90,6 +94,7 @@ class Sender:
         self._observer = observer or Observer()
         self._client = client
         self._jitter = jitter
+        self._looks_lost = 0
         self._pauses = 0
         self._paused_until: datetime | None = None
         self._attempts = Attempts(
@@ -101,8 +106,9 @@ class Sender:
         that all of them would have: no connection, twice in a row, or a key that is refused.
 
         What is new goes first. Of what has to be looked for, some is left to the next call: looking takes
-        several calls each, and meanwhile nothing is polled. After a call with which the service surely did
-        nothing, there is a pause in which this does nothing.
+        several calls each, and meanwhile nothing is polled. After two looks in a row that say nothing of
+        what was looked for, the rest is left. After a call with which the service surely did nothing, there
+        is a pause in which this does nothing.
 
         Raises:
             LogError: The database can't be used.
@@ -111,7 +117,10 @@ class Sender:
         lost = 0
         if self._pauses_now():
             return sent
+        self._looks_lost = 0
         for listed in self._due_now():
+            if self._looks_first(listed) and self._looks_are_lost():
+                continue
             self._observer.alive()
             try:
                 if self._settle(listed):
@@ -150,6 +159,8 @@ class Sender:
 
     def _note(self, sent: Sent, outgoing: Outgoing, error: AMIEEngineError) -> None:
         sent.errors.append(error)
+        if self._looks_first(outgoing):
+            self._attempts.look_failed(outgoing)
         was_not_sent = self._attempts.was_not_sent(outgoing)
         result = SendResult.NOT_SENT if was_not_sent else SendResult.UNKNOWN
         self._observer.sent(outgoing, result)
@@ -167,23 +178,30 @@ class Sender:
         pending = [one for one in waiting if one.status == "pending" and one.waits_for is None]
         attempting = [outgoing for outgoing in waiting if outgoing.status == "attempting"]
         undone = [outgoing for outgoing in attempting if self._attempts.is_undone(outgoing)]
-        undone.sort(key=lambda outgoing: outgoing.attempts)  # one that never gets through holds up no other
-        unknown = [
-            outgoing
-            for outgoing in attempting
-            if not self._attempts.is_undone(outgoing) and self._attempts.is_due_again(outgoing)
-        ]
+        unknown = [outgoing for outgoing in attempting if not self._attempts.is_undone(outgoing)]
+        # One that never gets through holds up no other, nor does one that can never be looked for.
+        undone.sort(key=lambda outgoing: outgoing.attempts)
+        pending, unknown = (
+            sorted(filter(self._attempts.is_due_again, some), key=self._attempts.failed_looks)
+            for some in (pending, unknown)
+        )
         return pending + undone + unknown[:_LOOKS_A_ROUND]
+
+    def _looks_first(self, outgoing: Outgoing) -> bool:
+        """Whether an entry may be at the service already: its last attempt's outcome is not known, or it was
+        refused and is to be sent again."""
+        return outgoing.kind == "packet" and outgoing.attempts > 0 and not self._attempts.is_undone(outgoing)
+
+    def _looks_are_lost(self) -> bool:
+        return self._looks_lost >= _LOST_IN_A_ROW
 
     def _settle(self, outgoing: Outgoing) -> bool:
         """Send an entry, or look for it first; tell whether it has arrived."""
-        looks_first = outgoing.status == "attempting" and outgoing.kind == "packet"
-        looks_first = looks_first and not self._attempts.is_undone(outgoing)
+        looks_first = self._looks_first(outgoing)
         try:
-            if looks_first:
+            if looks_first and outgoing.status == "attempting":
                 return self._look(outgoing) or self._send(outgoing)
-            was_refused = outgoing.status == "pending" and outgoing.attempts > 0
-            return (was_refused and self._is_there(outgoing)) or self._send(outgoing)
+            return (looks_first and self._is_there(outgoing)) or self._send(outgoing)
         except ServiceNotFound as error:
             if outgoing.trans_rec_id is None or not is_the_services_word(error):
                 raise
@@ -201,7 +219,7 @@ class Sender:
         """Look for what was refused before, and is to be sent again; a transaction that the service does not
         know, it may refuse once more."""
         try:
-            return outgoing.kind == "packet" and self._look(outgoing)
+            return self._look(outgoing)
         except ServiceNotFound:
             return False
 
@@ -210,13 +228,14 @@ class Sender:
             packet = self._engine.outbox.attempt(outgoing)
         except ReplyAlreadyDecided:
             return False  # what was found out about another entry, or another process, has settled it
-        answer: Any = None
+        self._attempts.is_made(outgoing)
+        response: Response | None = None
         code: str | None = None
         try:
             if packet is None:
                 self._client.set_transaction_failed(outgoing.trans_rec_id or "")
             else:
-                answer = _json(self._client.send_packet(packet, skip_validation=True))
+                response = self._client.send_packet(packet, skip_validation=True)
         except AMIERequestError as error:
             if not is_the_services_word(error):
                 if error.nothing_done:
@@ -233,8 +252,23 @@ class Sender:
             )
         except PacketError as error:
             return self._reject(outgoing, error)
+        answer = _json(response)
+        if response is not None and not outgoing.is_named_in(answer):
+            return self._look_after(outgoing, response)
         self._engine.outbox.confirm(outgoing, answer, code=code)
         return True
+
+    def _look_after(self, outgoing: Outgoing, response: Response) -> bool:
+        """Look at once for what was sent, to which the service answered as if all were well, but with no
+        packet: whoever answers for it may have done nothing. Where it is not there yet, nothing is known."""
+        if not self._looks_are_lost() and self._look(outgoing):
+            return True
+        raise ServiceUnreadableAnswer(
+            f"The answer {response.status_code} to {_shown(outgoing)} does not name the packet.",
+            hint="It is looked for before it is sent again. Check that the URL is the AMIE API's, and that no"
+            " proxy answers for it.",
+            response=response,
+        )
 
     def _refused(self, outgoing: Outgoing, error: AMIERequestError) -> bool:
         """The service says no: for good, or because a reply had arrived before, ours or another tool's, or
@@ -260,10 +294,15 @@ class Sender:
         Raises:
             ServiceNotFound: The service does not know the transaction any more: our packet can never arrive.
         """
-        if outgoing.trans_rec_id is not None:
-            self._engine.adopt(self._client.get_transaction(outgoing.trans_rec_id))
-        else:
-            self._look_for_a_start(outgoing)
+        try:
+            if outgoing.trans_rec_id is not None:
+                self._engine.adopt(self._client.get_transaction(outgoing.trans_rec_id))
+            else:
+                self._look_for_a_start(outgoing)
+        except AMIERequestError as error:
+            self._looks_lost = 0 if is_the_services_word(error) else self._looks_lost + 1
+            raise
+        self._looks_lost = 0
         return not any(
             entry.stream == outgoing.stream and entry.answers == outgoing.answers
             for entry in self._engine.outbox.open()
@@ -290,9 +329,9 @@ def starts_at_the_service(
             yield packet
 
 
-def _json(response: Any) -> Any:
+def _json(response: Response | None) -> Any:
     try:
-        return response.json()
+        return None if response is None else response.json()
     except ValueError:
         return None
 
