@@ -238,14 +238,15 @@ class TestTheDaemon:
         assert set(filed.states().values()) <= {"completed", "confirmed"}
 
     def test_one_that_ends_its_thread_ends_no_daemon(self, filed: World) -> None:
-        site, stop = tiny_site(), threading.Event()
+        site, stop, left = tiny_site(), threading.Event(), threading.Event()
 
         @site.on_event("leaves")
         def leave(event: RecordedEvent) -> None:
+            left.set()
             sys.exit("enough")
 
         filed.client.start_scenario(TWO)
-        _run(filed.runner(site), stop, lambda _: stop.set() if _is_over(filed) else None)
+        _run(filed.runner(site), stop, lambda _: stop.set() if _is_over(filed) and left.wait(60) else None)
         filed.assert_all_completed()
         [row] = filed.engine.subscriptions.all()
         assert (row.error, row.position) == ("SystemExit", 0)
