@@ -16,11 +16,21 @@ from hypothesis import strategies as st
 
 from amie_engine import Retries, Runner, Site, Work
 from amie_engine.engine import OutcomeKind
-from amie_engine.errors import SettingsError
+from amie_engine.errors import ServiceAuthenticationError, SettingsError
 from amie_engine.site import Round
+from amie_engine.site.observing import Observer
 from amie_engine.site.pace import Pace
 from amie_engine.testing import Clock
-from tests.site.site_world import NAME, NO_KEY, FlakyService, World, database_in, handling, tiny_site
+from tests.site.site_world import (
+    NAME,
+    NO_KEY,
+    TOO_MANY,
+    FlakyService,
+    World,
+    database_in,
+    handling,
+    tiny_site,
+)
 
 RPC, TWO = "request_project_create", "request_project_reactivate"
 
@@ -154,6 +164,113 @@ class TestIdling:
         self.live(world, runner, look_again=60, hours=2)
         assert [each.status for each in world.engine.outbox.open()] == []
         assert len(world.replies("notify_project_create")) == 1
+
+
+class TestRefusals:
+    FORBIDDEN = (403, b'{"message": "Forbidden"}', "application/json")
+
+    def test_a_poll_that_is_forbidden_is_a_refused_key(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        service.fail("GET", self.FORBIDDEN)
+        assert runner_of(flaky_world).run_once().key_is_refused
+
+    def test_also_where_polls_are_made_one_by_one(self, flaky_world: World, service: FlakyService) -> None:
+        told: list[bool] = []
+
+        class Witness(Observer):
+            def planned(self, next_poll_at: datetime | None, *, key_is_refused: bool) -> None:
+                told.append(key_is_refused)
+
+        service.fail("GET", self.FORBIDDEN)
+        with pytest.raises(ServiceAuthenticationError):
+            runner_of(flaky_world, observers=[Witness()]).poll_once()
+        assert told == [True]
+
+    def test_a_history_that_is_forbidden_is_none(self, flaky_world: World, service: FlakyService) -> None:
+        flaky_world.client.start_scenario(RPC)
+        flaky_world.runner().run_once()
+        flaky_world.restart()
+        runner = runner_of(flaky_world)
+        for transaction in flaky_world.sandbox.transactions():
+            flaky_world.sandbox.fail(transaction.trans_rec_id)  # listed no more: its history is fetched
+        service.fail("GET", None, self.FORBIDDEN)
+        result = runner.run_once()
+        assert [type(error) for error in result.errors] == [ServiceAuthenticationError]
+        assert not result.key_is_refused
+
+
+class TestRetryAfter:
+    def polls(self, world: World, service: FlakyService, *, hours: float) -> list[float]:
+        """Run for some hours; return after how many seconds each poll came."""
+        began, seen, polls = world.clock.now, 0, []
+        runner = runner_of(world)
+        while world.clock.now < began + timedelta(hours=hours):
+            _, seconds = runner.tick()
+            if len(listings(service)) > seen:
+                seen = len(listings(service))
+                polls.append((world.clock.now - began).total_seconds())
+            world.clock.forward(seconds=min(max(seconds, 1.0), 10.0))
+        return polls
+
+    def test_the_next_poll_comes_no_sooner_than_the_service_asks(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        service.retry_after = 900
+        service.fail("GET", TOO_MANY, TOO_MANY)
+        assert self.polls(flaky_world, service, hours=0.6)[:4] == [0, 900, 1800, 1867.5]
+
+    def test_an_absurd_wish_is_followed_for_half_an_hour(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        service.retry_after = 10**400
+        service.fail("GET", *[TOO_MANY] * 9)
+        assert self.polls(flaky_world, service, hours=1.6) == [0, 1800, 3600, 5400]
+        assert len(service.calls) == 4
+
+    def test_meanwhile_what_was_decided_is_sent_and_brings_no_poll(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        world = flaky_world
+        world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        runner.poll_once()
+        service.retry_after = 900
+        service.fail("GET", TOO_MANY)
+        result, seconds = runner.tick()
+        assert (result.polled, result.sent, seconds) == (False, 1, 900)
+        before = len(listings(service))
+        world.clock.forward(seconds=899)
+        result, seconds = runner.tick()
+        assert (len(listings(service)), seconds) == (before, 1)
+
+    def test_no_more_histories_are_fetched_then(self, flaky_world: World, service: FlakyService) -> None:
+        world = flaky_world
+        for _ in range(3):
+            world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        runner.poll_once()
+        for transaction in world.sandbox.transactions():
+            world.sandbox.fail(transaction.trans_rec_id)
+        world.clock.forward(minutes=16)
+        service.calls.clear()
+        service.retry_after = 900
+        service.fail("GET", None, None, TOO_MANY)
+        result, seconds = runner.tick(works=False)
+        assert (result.polled, len(service.calls), seconds) == (True, 3, 900)
+        world.clock.forward(minutes=16)
+        runner.tick(works=False)
+        assert set(world.states().values()) == {"failed"}
+
+    def test_a_clock_that_goes_back_ends_it(self, flaky_world: World, service: FlakyService) -> None:
+        service.retry_after = 900
+        service.fail("GET", TOO_MANY)
+        runner = runner_of(flaky_world)
+        runner.tick()
+        flaky_world.clock.forward(hours=-5)
+        result, seconds = runner.tick()
+        assert result.polled
+        assert seconds < 100
 
 
 class TestThreads:

@@ -109,6 +109,8 @@ class Poller:
         for trans_rec_id in (*histories, *self._next_looks()):
             self.adopt(trans_rec_id, result)
             self._observer.alive()
+            if result.retry_after is not None:
+                break  # a later listing shows of which transactions the history is still needed
         if is_full:
             self._acknowledge(listing)
             self._listed_all_at = now
@@ -192,6 +194,7 @@ class Poller:
                 return
             fields = about(trans_rec_id=trans_rec_id, code=error.code)
             logger.warning("The history of transaction %s can't be fetched.", trans_rec_id, extra=fields)
+            result.waits_for(error.retry_after)
             _note(result, error)
             return
         fields = about(trans_rec_id=trans_rec_id, count=len(outcomes))
