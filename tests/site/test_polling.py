@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,12 +17,15 @@ from hypothesis import strategies as st
 
 from amie_engine import Retries, Runner, Site, Work
 from amie_engine.engine import OutcomeKind
-from amie_engine.errors import ServiceAuthenticationError, SettingsError
+from amie_engine.errors import LogError, ServiceAuthenticationError, SettingsError
+from amie_engine.log.statements import Statement
+from amie_engine.sandbox import Sandbox, SandboxServer
 from amie_engine.site import Round
 from amie_engine.site.observing import Observer
 from amie_engine.site.pace import Pace
 from amie_engine.testing import Clock
 from tests.site.site_world import (
+    KEY,
     NAME,
     NO_KEY,
     TOO_MANY,
@@ -30,6 +34,7 @@ from tests.site.site_world import (
     database_in,
     handling,
     tiny_site,
+    write_as_a_later_release,
 )
 
 RPC, TWO = "request_project_create", "request_project_reactivate"
@@ -164,6 +169,80 @@ class TestIdling:
         self.live(world, runner, look_again=60, hours=2)
         assert [each.status for each in world.engine.outbox.open()] == []
         assert len(world.replies("notify_project_create")) == 1
+
+
+class TestUnreadable:
+    """An event of one transaction, written by a later release, while others go on."""
+
+    def two(self, world: World) -> tuple[str, str]:
+        """Begin two; the log can't read the first any more. Both have packets to be taken in."""
+        world.client.start_scenario(RPC)
+        world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        runner.poll_once()
+        first, second = (str(one.trans_rec_id) for one in world.sandbox.transactions())
+        runner.run_once()  # both replies are sent, and the hub goes on
+        write_as_a_later_release(world.engine, first)
+        world.clock.forward(minutes=16)
+        return first, second
+
+    def test_what_comes_in_it_waits_and_the_others_are_taken_in(
+        self, world: World, tmp_path: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.database = database_in(tmp_path)
+        world.restart()
+        first, second = self.two(world)
+        world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        with caplog.at_level(logging.WARNING):
+            for _ in range(4):
+                result = runner.run_once()
+                assert (result.polled, result.errors) == (True, [])
+                world.clock.forward(minutes=16)
+        states = world.states()
+        third = next(name for name in states if name not in (first, second))
+        assert states[second] == states[third] == "completed"
+        assert caplog.text.count(f"What comes of transaction {first} waits: The event at position") == 1
+
+    def test_so_does_its_history(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        first, second = self.two(world)
+        world.sandbox.fail(int(first))
+        world.sandbox.fail(int(second))
+        with caplog.at_level(logging.WARNING):
+            runner_of(world).poll_once()
+            runner_of(world).poll_once()
+        assert world.states()[second] == "failed"
+        assert f"What comes of transaction {first} waits" in caplog.text
+
+    def test_a_full_listing_counts_as_done(self, flaky_world: World, service: FlakyService) -> None:
+        self.two(flaky_world)
+        runner = runner_of(flaky_world)
+        runner.poll_once()
+        runner.poll_once()
+        assert "update_time" in listings(service)[-1]
+
+    def test_informs_of_others_are_acknowledged(self, clock: Clock) -> None:
+        lingering = Sandbox(NAME, KEY, lingering_informs=True)
+        with SandboxServer(lingering) as server, closing(World(lingering, server.url, clock)) as world:
+            world.client.start_scenario(TWO)
+            for _ in range(20):
+                world.runner().run_once()
+            listed = world.client.list_packets()
+            assert [packet.packet_type for packet in listed] == ["inform_transaction_complete"] * 4
+            write_as_a_later_release(world.engine, listed.packets[0].trans_rec_id or "")
+            clock.forward(minutes=6)
+            result = world.runner().run_once()
+            assert (result.polled, result.errors, result.sent) == (True, [], 3)
+
+    def test_trouble_with_the_log_itself_ends_the_poll(self, world: World, tmp_path: Any) -> None:
+        world.database = database_in(tmp_path)
+        world.restart()
+        world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        with world.engine.database.write() as cursor:
+            cursor.run(Statement("DROP TABLE amie_transactions"))
+        with pytest.raises(LogError):
+            runner.poll_once()
 
 
 class TestRefusals:
