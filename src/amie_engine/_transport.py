@@ -6,12 +6,14 @@ POST never is: nothing makes the service's POST idempotent, so whoever sent it m
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Self
 
 import requests
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ReadTimeoutError
@@ -32,6 +34,8 @@ _logger = logging.getLogger("amie_engine.client")
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _MOST_DOUBLINGS = 30
+_ASKED_EVERY = 1.0
+"""Seconds after which a wait asks anew whether it is to end."""
 _NO_ANSWER = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 _NOT_CONNECTED_HINT = "Check the network and the service's URL; nothing was sent."
 _CERTIFICATE_HINT = (
@@ -46,6 +50,7 @@ class RetryPolicy:
 
     The wait doubles from attempt to attempt, and a random part of up to a half is taken off, so that sites
     which failed together don't come back together. ``Retry-After`` makes it longer where the service says so.
+    One that asks for more than is waited ends the call: what comes sooner would be refused again.
 
     Args:
         attempts: How many in all; 1 means never again.
@@ -127,6 +132,17 @@ class Transport:
         self._sleep = sleep
         self._random = random
         self._clock = clock
+        self._is_stopped: Callable[[], bool] | None = None
+
+    def stoppable(self, is_stopped: Callable[[], bool]) -> Self:
+        """Return one like it, over the same connections, whose waits between two attempts can be ended.
+
+        Args:
+            is_stopped: Asked before each second of a wait. Once it says so, the call is not tried again.
+        """
+        made = copy.copy(self)
+        made._is_stopped = is_stopped
+        return made
 
     def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, content: bytes | None = None
@@ -148,23 +164,36 @@ class Transport:
             try:
                 return self._attempt(method, path, query, content)
             except AMIERequestError as error:
-                retry_after = error.retry_after = _read_retry_after(error.response, self._clock())
+                error.retry_after = _read_retry_after(error.response, self._clock())
                 if attempt >= attempts or not _may_pass(error):
                     raise
-                code = error.code
-            wait = self._retry.wait_after(attempt, self._random(), retry_after)
+                wait = self._retry.wait_after(attempt, self._random(), error.retry_after)
+                if error.retry_after is not None and error.retry_after > wait:
+                    raise
+                failure = error
             _logger.debug(
                 "%s %s: %s, attempt %d of %d, again in %.3f s",
                 method,
                 self._redaction.text(path),
-                code,
+                failure.code,
                 attempt,
                 attempts,
                 wait,
-                extra=about(code=code, attempt=attempt, seconds=round(wait, 3)),
+                extra=about(code=failure.code, attempt=attempt, seconds=round(wait, 3)),
             )
-            self._sleep(wait)
+            if not self._waited(wait):
+                raise failure
             attempt += 1
+
+    def _waited(self, seconds: float) -> bool:
+        """Wait for so long; tell whether nobody has ended that."""
+        if self._is_stopped is None:
+            self._sleep(seconds)
+            return True
+        while seconds > 0 and not self._is_stopped():
+            self._sleep(min(seconds, _ASKED_EVERY))
+            seconds -= _ASKED_EVERY
+        return not self._is_stopped()
 
     def _attempt(
         self, method: str, path: str, query: Mapping[str, str] | None, content: bytes | None

@@ -6,6 +6,7 @@ timeouts, further attempts, errors by kind, and care for the key.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -50,7 +51,8 @@ class AMIEClient:
     """A site's connection to the AMIE service. A context manager: leaving it closes the connections.
 
     Calls that may be repeated without harm (all but ``send_packet``, ``start_scenario`` and ``reset``) are
-    tried again after a failure that may pass. Redirects are not followed, since the key would go along.
+    tried again after a failure that may pass, unless the service asks for a longer wait than ``retry`` has:
+    then the error tells it, in ``retry_after``. Redirects are not followed, since the key would go along.
 
     Args:
         site_name: The site's name at the service.
@@ -125,6 +127,18 @@ class AMIEClient:
     def close(self) -> None:
         """Close the connections. The client may be used again: it opens new ones."""
         self._session.close()
+
+    def stoppable(self, is_stopped: Callable[[], bool]) -> Self:
+        """Return a client like this one, over the same connections, whose waits between two attempts can be
+        ended: for a loop that has to stop in time.
+
+        Args:
+            is_stopped: Asked before each second of a wait, in the thread that waits. Once it says so, the
+                call raises what went wrong in the attempt before.
+        """
+        made = copy.copy(self)
+        made._transport = self._transport.stoppable(is_stopped)
+        return made
 
     # Packets
 

@@ -19,6 +19,7 @@ import sqlalchemy
 
 from amie_engine import AMIEClient, Engine, Packet, Runner, Site, Work
 from amie_engine.client import RetryPolicy
+from amie_engine.log.events import NewEvent
 from amie_engine.sandbox import Sandbox
 from amie_engine.testing import Clock
 
@@ -255,6 +256,15 @@ class FlakyService:
         content = answer.read()
         connection.close()
         return answer.status, content, answer.headers.get("Content-Type", "")
+
+
+def write_as_a_later_release(engine: Engine, trans_rec_id: int | str) -> None:
+    """Append an event that this release can't read to a transaction."""
+    with engine.view() as view:
+        state = view.require(trans_rec_id)
+    event = NewEvent("packet_teleported")  # type: ignore[arg-type] # that is what is later about it
+    with engine.log.write() as writer:
+        writer.append(state.stream, state.version, [event])
 
 
 def database_in(folder: Path) -> str:

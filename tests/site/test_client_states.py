@@ -12,7 +12,15 @@ from amie_engine.sandbox import Sandbox
 from amie_engine.site.client_states import ClientStates
 from amie_engine.testing import Clock
 from tests.engine.courses import count_of
-from tests.site.site_world import BEFORE, UNKNOWN_FAULT, Fault, FlakyService, World, tiny_site
+from tests.site.site_world import (
+    BEFORE,
+    UNKNOWN_FAULT,
+    Fault,
+    FlakyService,
+    World,
+    tiny_site,
+    write_as_a_later_release,
+)
 
 RPC = "request_project_create"
 
@@ -179,3 +187,17 @@ def test_after_an_error_it_waits(flaky_world: World, service: FlakyService) -> N
 def test_a_state_that_cannot_be_one_is_refused(world: World, state: str) -> None:
     with pytest.raises(SettingsError, match="client_state must have"):
         Runner(world.engine, world.client, tiny_site(), client_state=state)
+
+
+def test_one_that_the_log_cannot_read_keeps_no_other_without_it(world: World) -> None:
+    for _ in range(2):
+        world.client.start_scenario(RPC)
+    world.runner().poll_once()
+    write_as_a_later_release(world.engine, world.sandbox.transactions()[0].trans_rec_id)
+    runner = runner_of(world)
+    runner.run_once()
+    first, second = (
+        world.sandbox.transaction(one.trans_rec_id)["DATA"][0]["header"]["client_state"]
+        for one in world.sandbox.transactions()
+    )
+    assert (first in ("", None), second) == (True, "received")

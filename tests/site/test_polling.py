@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,11 +17,25 @@ from hypothesis import strategies as st
 
 from amie_engine import Retries, Runner, Site, Work
 from amie_engine.engine import OutcomeKind
-from amie_engine.errors import SettingsError
+from amie_engine.errors import LogError, ServiceAuthenticationError, SettingsError
+from amie_engine.log.statements import Statement
+from amie_engine.sandbox import Sandbox, SandboxServer
 from amie_engine.site import Round
+from amie_engine.site.observing import Observer
 from amie_engine.site.pace import Pace
 from amie_engine.testing import Clock
-from tests.site.site_world import NAME, NO_KEY, FlakyService, World, database_in, handling, tiny_site
+from tests.site.site_world import (
+    KEY,
+    NAME,
+    NO_KEY,
+    TOO_MANY,
+    FlakyService,
+    World,
+    database_in,
+    handling,
+    tiny_site,
+    write_as_a_later_release,
+)
 
 RPC, TWO = "request_project_create", "request_project_reactivate"
 
@@ -154,6 +169,187 @@ class TestIdling:
         self.live(world, runner, look_again=60, hours=2)
         assert [each.status for each in world.engine.outbox.open()] == []
         assert len(world.replies("notify_project_create")) == 1
+
+
+class TestUnreadable:
+    """An event of one transaction, written by a later release, while others go on."""
+
+    def two(self, world: World) -> tuple[str, str]:
+        """Begin two; the log can't read the first any more. Both have packets to be taken in."""
+        world.client.start_scenario(RPC)
+        world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        runner.poll_once()
+        first, second = (str(one.trans_rec_id) for one in world.sandbox.transactions())
+        runner.run_once()  # both replies are sent, and the hub goes on
+        write_as_a_later_release(world.engine, first)
+        world.clock.forward(minutes=16)
+        return first, second
+
+    def test_what_comes_in_it_waits_and_the_others_are_taken_in(
+        self, world: World, tmp_path: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.database = database_in(tmp_path)
+        world.restart()
+        first, second = self.two(world)
+        world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        with caplog.at_level(logging.WARNING):
+            for _ in range(4):
+                result = runner.run_once()
+                assert (result.polled, result.errors) == (True, [])
+                world.clock.forward(minutes=16)
+        states = world.states()
+        third = next(name for name in states if name not in (first, second))
+        assert states[second] == states[third] == "completed"
+        assert caplog.text.count(f"What comes of transaction {first} waits: The event at position") == 1
+
+    def test_so_does_its_history(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        first, second = self.two(world)
+        world.sandbox.fail(int(first))
+        world.sandbox.fail(int(second))
+        with caplog.at_level(logging.WARNING):
+            runner_of(world).poll_once()
+            runner_of(world).poll_once()
+        assert world.states()[second] == "failed"
+        assert f"What comes of transaction {first} waits" in caplog.text
+
+    def test_a_full_listing_counts_as_done(self, flaky_world: World, service: FlakyService) -> None:
+        self.two(flaky_world)
+        runner = runner_of(flaky_world)
+        runner.poll_once()
+        runner.poll_once()
+        assert "update_time" in listings(service)[-1]
+
+    def test_informs_of_others_are_acknowledged(self, clock: Clock) -> None:
+        lingering = Sandbox(NAME, KEY, lingering_informs=True)
+        with SandboxServer(lingering) as server, closing(World(lingering, server.url, clock)) as world:
+            world.client.start_scenario(TWO)
+            for _ in range(20):
+                world.runner().run_once()
+            listed = world.client.list_packets()
+            assert [packet.packet_type for packet in listed] == ["inform_transaction_complete"] * 4
+            write_as_a_later_release(world.engine, listed.packets[0].trans_rec_id or "")
+            clock.forward(minutes=6)
+            result = world.runner().run_once()
+            assert (result.polled, result.errors, result.sent) == (True, [], 3)
+
+    def test_trouble_with_the_log_itself_ends_the_poll(self, world: World, tmp_path: Any) -> None:
+        world.database = database_in(tmp_path)
+        world.restart()
+        world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        with world.engine.database.write() as cursor:
+            cursor.run(Statement("DROP TABLE amie_transactions"))
+        with pytest.raises(LogError):
+            runner.poll_once()
+
+
+class TestRefusals:
+    FORBIDDEN = (403, b'{"message": "Forbidden"}', "application/json")
+
+    def test_a_poll_that_is_forbidden_is_a_refused_key(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        service.fail("GET", self.FORBIDDEN)
+        assert runner_of(flaky_world).run_once().key_is_refused
+
+    def test_also_where_polls_are_made_one_by_one(self, flaky_world: World, service: FlakyService) -> None:
+        told: list[bool] = []
+
+        class Witness(Observer):
+            def planned(self, next_poll_at: datetime | None, *, key_is_refused: bool) -> None:
+                told.append(key_is_refused)
+
+        service.fail("GET", self.FORBIDDEN)
+        with pytest.raises(ServiceAuthenticationError):
+            runner_of(flaky_world, observers=[Witness()]).poll_once()
+        assert told == [True]
+
+    def test_a_history_that_is_forbidden_is_none(self, flaky_world: World, service: FlakyService) -> None:
+        flaky_world.client.start_scenario(RPC)
+        flaky_world.runner().run_once()
+        flaky_world.restart()
+        runner = runner_of(flaky_world)
+        for transaction in flaky_world.sandbox.transactions():
+            flaky_world.sandbox.fail(transaction.trans_rec_id)  # listed no more: its history is fetched
+        service.fail("GET", None, self.FORBIDDEN)
+        result = runner.run_once()
+        assert [type(error) for error in result.errors] == [ServiceAuthenticationError]
+        assert not result.key_is_refused
+
+
+class TestRetryAfter:
+    def polls(self, world: World, service: FlakyService, *, hours: float) -> list[float]:
+        """Run for some hours; return after how many seconds each poll came."""
+        began, seen, polls = world.clock.now, 0, []
+        runner = runner_of(world)
+        while world.clock.now < began + timedelta(hours=hours):
+            _, seconds = runner.tick()
+            if len(listings(service)) > seen:
+                seen = len(listings(service))
+                polls.append((world.clock.now - began).total_seconds())
+            world.clock.forward(seconds=min(max(seconds, 1.0), 10.0))
+        return polls
+
+    def test_the_next_poll_comes_no_sooner_than_the_service_asks(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        service.retry_after = 900
+        service.fail("GET", TOO_MANY, TOO_MANY)
+        assert self.polls(flaky_world, service, hours=0.6)[:4] == [0, 900, 1800, 1867.5]
+
+    def test_an_absurd_wish_is_followed_for_half_an_hour(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        service.retry_after = 10**400
+        service.fail("GET", *[TOO_MANY] * 9)
+        assert self.polls(flaky_world, service, hours=1.6) == [0, 1800, 3600, 5400]
+        assert len(service.calls) == 4
+
+    def test_meanwhile_what_was_decided_is_sent_and_brings_no_poll(
+        self, flaky_world: World, service: FlakyService
+    ) -> None:
+        world = flaky_world
+        world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        runner.poll_once()
+        service.retry_after = 900
+        service.fail("GET", TOO_MANY)
+        result, seconds = runner.tick()
+        assert (result.polled, result.sent, seconds) == (False, 1, 900)
+        before = len(listings(service))
+        world.clock.forward(seconds=899)
+        result, seconds = runner.tick()
+        assert (len(listings(service)), seconds) == (before, 1)
+
+    def test_no_more_histories_are_fetched_then(self, flaky_world: World, service: FlakyService) -> None:
+        world = flaky_world
+        for _ in range(3):
+            world.client.start_scenario(RPC)
+        runner = runner_of(world)
+        runner.poll_once()
+        for transaction in world.sandbox.transactions():
+            world.sandbox.fail(transaction.trans_rec_id)
+        world.clock.forward(minutes=16)
+        service.calls.clear()
+        service.retry_after = 900
+        service.fail("GET", None, None, TOO_MANY)
+        result, seconds = runner.tick(works=False)
+        assert (result.polled, len(service.calls), seconds) == (True, 3, 900)
+        world.clock.forward(minutes=16)
+        runner.tick(works=False)
+        assert set(world.states().values()) == {"failed"}
+
+    def test_a_clock_that_goes_back_ends_it(self, flaky_world: World, service: FlakyService) -> None:
+        service.retry_after = 900
+        service.fail("GET", TOO_MANY)
+        runner = runner_of(flaky_world)
+        runner.tick()
+        flaky_world.clock.forward(hours=-5)
+        result, seconds = runner.tick()
+        assert result.polled
+        assert seconds < 100
 
 
 class TestThreads:

@@ -72,6 +72,8 @@ def test_it_tells_of_trouble_at_once_and_of_its_end(flaky_world: World, service:
     )
     world.clock.forward(minutes=10)
     runner.tick()
+    world.clock.forward(seconds=5)
+    runner._observer.alive()  # as each round of the loop
     assert traces(world.engine)[0].failures == 2
 
     service.down = False
@@ -79,7 +81,10 @@ def test_it_tells_of_trouble_at_once_and_of_its_end(flaky_world: World, service:
     runner.tick()
     [well] = traces(world.engine)
     assert (well.failures, well.succeeded_at) == (0, world.clock())
-    assert (well.error_code, well.error_at) == ("service-unreachable", world.clock() - timedelta(minutes=20))
+    assert (well.error_code, well.error_at) == (
+        "service-unreachable",
+        world.clock() - timedelta(minutes=20, seconds=5),
+    )
 
 
 def test_a_key_that_is_refused_when_something_is_sent_is_told_before_the_next_poll(
@@ -105,12 +110,12 @@ def test_an_idle_day_costs_no_more_commits_than_polls(world: World, monkeypatch:
     monkeypatch.setattr(world.engine.daemons, "note", counted)
     runner = Runner(world.engine, world.client, tiny_site(), jitter=lambda: 0.5)
     polls, end = 0, world.clock() + timedelta(days=1)
-    before = runner._poll_at
+    before = runner._plan.poll_at
     while world.clock() < end:
         runner._observer.alive()  # as the loop does every few seconds
         _, seconds = runner.tick()
-        polls += runner._poll_at != before
-        before = runner._poll_at
+        polls += runner._plan.poll_at != before
+        before = runner._plan.poll_at
         world.clock.forward(seconds=min(seconds, 100.0) or 1)
     assert 280 < polls < 300
     assert len(noted) <= polls

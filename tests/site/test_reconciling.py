@@ -19,7 +19,16 @@ from amie_engine.site.standing import TAKE_IN
 from amie_engine.testing import Clock
 from tests.engine.courses import count_of
 from tests.site.site_packets import request
-from tests.site.site_world import AFTER, BEFORE, KEY, UNKNOWN_FAULT, FlakyService, World, client_for
+from tests.site.site_world import (
+    AFTER,
+    BEFORE,
+    KEY,
+    UNKNOWN_FAULT,
+    FlakyService,
+    World,
+    client_for,
+    write_as_a_later_release,
+)
 
 RPC, NPC, ITC = "request_project_create", "notify_project_create", "inform_transaction_complete"
 REFUSED = (400, b'{"message": "no"}', "application/json")
@@ -72,6 +81,28 @@ def test_a_transaction_that_the_log_does_not_have_is_taken_in(world: World) -> N
     assert (verdicts(after), after.taken_in) == (["agrees"], (standing.trans_rec_id,))
     assert world.states() == {standing.trans_rec_id: "requested"}
     assert take_in(world).taken_in == ()
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_one_that_the_log_cannot_read_is_named_and_the_others_are_compared(
+    world: World, has_ended: bool
+) -> None:
+    for _ in range(2):
+        world.client.start_scenario(RPC)
+    world.runner().poll_once()
+    first = min(name or "" for name in world.states())
+    if has_ended:
+        world.engine.fail(first, "not here", actor="help desk")
+    write_as_a_later_release(world.engine, first)
+    world.client.start_scenario(RPC)
+    found = reconcile(world)
+    assert verdicts(found) == ["unreadable", "agrees", "not-here"]
+    assert found.standings[0].trans_rec_id == first
+    assert "which this release does not know" in found.standings[0].sentence
+    assert found.standings[0].commands == ("amie-engine verify",)
+    after = take_in(world)
+    assert verdicts(after) == ["unreadable", "agrees", "agrees"]
+    assert first not in after.taken_in
 
 
 def test_a_packet_that_did_not_come_is_named(world: World) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from amie_engine import AMIEClient, Engine, OutcomeKind, Packet, Runner
 from amie_engine.engine.outbox import Outgoing
-from amie_engine.errors import ServiceUnreachable
+from amie_engine.errors import ServiceAuthenticationError, ServiceUnreachable
 from amie_engine.packet import NotifyPersonIDs, NotifyUserModify
 from amie_engine.sandbox import Sandbox, SandboxServer
 from amie_engine.site import Round
@@ -612,6 +612,38 @@ def test_one_that_is_always_forbidden_holds_up_no_other(
     service.fail("POST", None, forbidden)
     assert _sent(runner) == 1
     assert [outgoing.attempts for outgoing in flaky_world.engine.outbox.open()] == [2]
+
+
+def test_one_that_is_forbidden_between_two_polls_tells_nothing_of_the_key(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    forbidden: Fault = (403, b'{"message": "Forbidden"}', "application/json")
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner(interval=3600.0)
+    service.fail("POST", *[forbidden] * 2)
+    runner.tick()
+    clock.forward(seconds=15)
+    round_, _ = runner.tick()
+    assert [type(error) for error in round_.errors] == [ServiceAuthenticationError]
+    assert not round_.polled
+    assert not round_.key_is_refused
+    assert flaky_world.engine.status().service.state == "answers"
+    clock.forward(seconds=30)
+    runner.tick()
+    assert flaky_world.engine.outbox.open() == []
+
+
+def test_a_key_that_is_refused_between_two_polls_is_told_of(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner(interval=3600.0)
+    service.fail("POST", TOO_MANY, NO_KEY)
+    runner.tick()
+    clock.forward(seconds=15)
+    round_, _ = runner.tick()
+    assert (round_.polled, round_.key_is_refused) == (False, True)
+    assert flaky_world.engine.status().service.state == "refuses_key"
 
 
 @pytest.mark.parametrize("page", [403, 429])

@@ -5,24 +5,84 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from amie_engine import Runner, Site, Work
+from amie_engine import AMIEClient, Runner, Site, Work
 from amie_engine.engine.outbox import Outgoing
 from amie_engine.errors import AMIEEngineError
 from amie_engine.site import Round
 from amie_engine.site.observing import Observer, SendResult
 from amie_engine.site.stopping import stopping_on_signals
-from tests.site.site_world import HTML, FlakyService, World, handling
+from tests.site.site_world import (
+    HTML,
+    KEY,
+    NAME,
+    TOO_MANY,
+    FlakyService,
+    World,
+    database_in,
+    handling,
+    tiny_site,
+)
 
 TWO, RPC = "request_project_reactivate", "request_project_create"
 ENOUGH = 20.0
 """Seconds after which a test that waits has failed; it takes a fraction of one."""
+
+_DAEMON = """
+import sys
+from amie_engine import AMIEClient, Engine, Runner, Site
+
+_, url, database = sys.argv
+with AMIEClient("NCSA", "key", url) as client, Engine(database, site="NCSA") as engine:
+    Runner(engine, client, Site("NCSA")).run()
+"""
+
+
+class _Asked(threading.Event):
+    """Set by the first call of a service, and notes whether there was another."""
+
+    again = False
+
+    def set(self) -> None:
+        self.again = self.is_set()
+        super().set()
+
+
+@contextmanager
+def asking_for_patience(seconds: int) -> Iterator[tuple[str, _Asked]]:
+    """A service that answers each call with how long to wait."""
+    asked = _Asked()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(429)
+            self.send_header("Retry-After", str(seconds))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            asked.set()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", asked
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _patient(world: World, site: Site | None = None) -> Runner:
@@ -194,6 +254,35 @@ def test_while_one_handler_is_waited_for_what_another_decides_is_sent_and_nothin
     assert not loop.is_alive()
     assert events[events.index("stopping") :] == ["stopping", "sent", "sent"]
     assert caplog.text.count("was called 0 min ago: it is waited for.") == 2
+
+
+def test_a_signal_ends_the_wait_before_another_attempt(tmp_path: Path) -> None:
+    """In a real process, whose client would wait half a minute for the service, and three times that."""
+    with asking_for_patience(30) as (url, was_asked):
+        with subprocess.Popen([sys.executable, "-c", _DAEMON, url, database_in(tmp_path)]) as daemon:
+            try:
+                assert was_asked.wait(ENOUGH)
+                daemon.send_signal(signal.SIGTERM)
+                assert daemon.wait(ENOUGH) == 0
+            finally:
+                daemon.kill()
+        assert not was_asked.again
+
+
+def test_a_supervisor_hears_of_the_loop_while_the_client_waits(world: World, service: FlakyService) -> None:
+    service.retry_after = 30
+    service.fail("GET", TOO_MANY)
+    signs: list[str] = []
+    waits: list[float] = []
+
+    class Witness(Observer):
+        def alive(self) -> None:
+            signs.append("alive")
+
+    with AMIEClient(NAME, KEY, service.url, sleep=waits.append) as client:
+        assert Runner(world.engine, client, tiny_site(), observers=[Witness()]).run_once().polled
+    assert waits == [1.0] * 30
+    assert len(signs) >= 30
 
 
 def test_one_key_press_that_arrives_twice_is_one(world: World) -> None:

@@ -823,9 +823,9 @@ def test_a_post_is_never_repeated(
     [
         ("7", 7.0),
         ("0", 0.5),
-        ("9" * 400, 60.0),
+        ("60", 60.0),
         ("Wed, 02 Jan 2030 03:04:25 GMT", 20.0),
-        ("Wed, 02 Jan 2030 05:04:05 GMT", 60.0),
+        ("Wed, 02 Jan 2030 03:05:05 GMT", 60.0),
         ("Wed, 02 Jan 2030 03:00:00 GMT", 0.5),
         ("Wed, 02 Jan 2030 03:04:15 -0000", 10.0),
         ("Wed, 02 Jan 2030 03:04:15 +99999999999999999999", 0.5),
@@ -847,6 +847,61 @@ def test_the_service_may_ask_for_a_longer_wait_within_limits(
     service.get(f"{URL}packets/NCSA", json=listing())
     client.list_packets()
     assert waits == [wait]
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [("61", 61.0), ("9" * 400, math.inf), ("Wed, 02 Jan 2030 05:04:05 GMT", 7200.0)],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_where_the_service_asks_for_more_the_call_ends_at_once_and_tells_it(
+    client: AMIEClient,
+    service: responses.RequestsMock,
+    waits: list[float],
+    retry_after: str,
+    seconds: float,
+    status: int,
+) -> None:
+    service.get(f"{URL}packets/NCSA", status=status, headers={"Retry-After": retry_after})
+    with pytest.raises(AMIERequestError) as caught:
+        client.list_packets()
+    assert caught.value.retry_after == seconds
+    assert (len(service.calls), waits) == (1, [])
+
+
+class TestStoppable:
+    def test_a_wait_is_as_long_as_ever_and_asks_each_second(
+        self, client: AMIEClient, service: responses.RequestsMock, waits: list[float]
+    ) -> None:
+        asked: list[float] = []
+
+        def is_stopped() -> bool:
+            asked.append(sum(waits))
+            return False
+
+        service.get(f"{URL}packets/NCSA", status=429, headers={"Retry-After": "2.5"})
+        service.get(f"{URL}packets/NCSA", status=429, headers={"Retry-After": "3"})
+        service.get(f"{URL}packets/NCSA", json=listing())
+        assert len(client.stoppable(is_stopped).list_packets()) == 0
+        assert (waits, asked) == ([0.5, 1.0, 1.0, 1.0], [0.0, 0.5, 0.5, 1.5, 2.5, 3.5])
+
+    def test_once_it_is_stopped_the_call_ends_with_what_went_wrong(
+        self, client: AMIEClient, service: responses.RequestsMock, waits: list[float]
+    ) -> None:
+        service.get(f"{URL}packets/NCSA", status=429, headers={"Retry-After": "30"})
+        with pytest.raises(ServiceRateLimited) as caught:
+            client.stoppable(lambda: len(waits) == 2).list_packets()
+        assert (len(service.calls), waits, caught.value.retry_after) == (1, [1.0, 1.0], 30.0)
+        assert caught.value.__context__ is None
+
+    def test_the_client_that_it_was_made_of_waits_as_before(
+        self, client: AMIEClient, service: responses.RequestsMock, waits: list[float]
+    ) -> None:
+        client.stoppable(lambda: True)
+        service.get(f"{URL}packets/NCSA", status=503, headers={"Retry-After": "7"})
+        service.get(f"{URL}packets/NCSA", json=listing())
+        client.list_packets()
+        assert waits == [7.0]
 
 
 def test_the_wait_grows_to_its_limit_with_a_random_part() -> None:

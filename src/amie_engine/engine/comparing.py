@@ -17,16 +17,17 @@ from amie_engine.engine.incoming import read_incoming
 from amie_engine.engine.state import TransactionState
 from amie_engine.engine.unit import UnitOfWork, in_unit
 from amie_engine.engine.views import Outcome
+from amie_engine.errors import EventUnreadable
 from amie_engine.log.statements import Statement
 from amie_engine.transaction import Transaction
 
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
 
-__all__ = ["Rehearsal", "known_packets", "open_states", "rehearse", "states_of"]
+__all__ = ["Rehearsal", "Unreadable", "known_packets", "open_states", "rehearse", "states_of"]
 
 _OPEN = Statement(
-    "SELECT stream FROM amie_transactions WHERE hub = :hub AND site = :site"
+    "SELECT stream, trans_rec_id, type FROM amie_transactions WHERE hub = :hub AND site = :site"
     " AND state NOT IN ('completed', 'failed')"
     # What was held for a transaction that the site began has moved there.
     " AND (type IS NOT NULL OR held > 0 OR state <> 'start' OR anomalies <> '[]') ORDER BY opened_position"
@@ -58,22 +59,51 @@ class Rehearsal:
         return news != (self.before.state, len(self.before.packets), len(self.before.held))
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An open transaction of which this release can't read an event, or of which one is damaged.
+
+    Attributes:
+        stream: Its id in the log.
+        trans_rec_id: None where the service has not given it an id.
+        type: The transaction's type.
+        error: What can't be read.
+    """
+
+    stream: str
+    trans_rec_id: str | None
+    type: str | None
+    error: EventUnreadable
+
+
 class _OnlyRehearsed(Exception):
     """Ends a rehearsal: nothing of it is committed."""
 
 
-def open_states(engine: Engine) -> list[TransactionState]:
-    """Return the states of the transactions that are open, oldest first."""
+def open_states(engine: Engine) -> tuple[list[TransactionState], list[Unreadable]]:
+    """Return the states of the transactions that are open, oldest first, and those that can't be read."""
+    states: list[TransactionState] = []
+    unreadable: list[Unreadable] = []
     with engine.view() as view:
-        rows = view.cursor.all(_OPEN, {"hub": engine.hub, "site": engine.site})
-        return [view.state(row[0]) for row in rows]
+        for stream, name, kind in view.cursor.all(_OPEN, {"hub": engine.hub, "site": engine.site}):
+            try:
+                states.append(view.state(stream))
+            except EventUnreadable as error:
+                unreadable.append(Unreadable(stream, name, kind, error))
+    return states, unreadable
 
 
 def states_of(engine: Engine, trans_rec_ids: Iterable[str]) -> dict[str, TransactionState]:
-    """Return the states of transactions, whether open or not, by their record ids at the service."""
+    """Return the states of transactions, whether open or not, by their record ids at the service; without
+    those that can't be read."""
+    found: dict[str, TransactionState] = {}
     with engine.view() as view:
-        streams = {name: view.find(name) for name in trans_rec_ids}
-        return {name: view.state(stream) for name, stream in streams.items() if stream is not None}
+        for name in trans_rec_ids:
+            stream = view.find(name)
+            if stream is not None:
+                with suppress(EventUnreadable):
+                    found[name] = view.state(stream)
+    return found
 
 
 def known_packets(engine: Engine, documents: Iterable[object]) -> list[bool]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine
-from amie_engine.errors import AMIEEngineError, ServiceNotFound, SettingsError
+from amie_engine.errors import AMIEEngineError, EventUnreadable, ServiceNotFound, SettingsError
 from amie_engine.packet.packetlist import PacketList
 from amie_engine.protocol import Party
 
@@ -93,6 +93,8 @@ class ClientStates:
                 self._set(name)
             except ServiceNotFound:
                 logger.warning("The service does not know packet %s: its client_state is not set.", name)
+            except EventUnreadable:
+                self._done.add(name)  # what this release can't read keeps no other without its state
             except AMIEEngineError as error:
                 self._has_failed = True
                 logger.warning(

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-__all__ = ["Pace"]
+from amie_engine._logging import about
+from amie_engine.errors import ServiceAuthenticationError
+from amie_engine.site.round import Round
+
+__all__ = ["Pace", "Plan"]
+
+logger = logging.getLogger("amie_engine.site")
 
 _SLOWER = 1.5
 _SPREAD = 0.1
 _LONGEST_AFTER_REFUSAL = 3600.0
+_LONGEST_RETRY_AFTER = 1800.0
+"""Seconds that a ``Retry-After`` is followed for at most: an absurd one must not stop a site for days."""
 
 
 @dataclass(slots=True)
@@ -50,3 +61,69 @@ class Pace:
         else:
             self._pause = min(self._pause * _SLOWER, max(self.longest, self.shortest))
         return self._pause * (1 - _SPREAD + 2 * _SPREAD * jitter)
+
+
+class Plan:
+    """When the service is polled next, by a clock.
+
+    Args:
+        pace: The pauses.
+        now: Gives the time.
+        jitter: Gives a number from 0 to 1 that spreads the polls.
+    """
+
+    def __init__(self, pace: Pace, now: Callable[[], datetime], jitter: Callable[[], float]) -> None:
+        self._pace = pace
+        self._now = now
+        self._jitter = jitter
+        self._longest_pause = timedelta()
+        self._not_before: datetime | None = None
+        self.poll_at: datetime | None = None
+        """When the service is polled next; None for at once."""
+
+    @property
+    def key_is_refused(self) -> bool:
+        """Whether the service refused the site's key when it was asked last."""
+        return self._pace.is_refused
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time; also where the clock has gone back: else nothing would be polled until it gets
+        there."""
+        now = self._now()
+        return self.poll_at is None or now >= self.poll_at or self.poll_at - now > self._longest_pause
+
+    @property
+    def seconds(self) -> float:
+        """How many are left until then."""
+        return 0.0 if self.poll_at is None else max((self.poll_at - self._now()).total_seconds(), 0.0)
+
+    def after(self, result: Round) -> None:
+        """Plan the next poll after a round that polled, or brought other news.
+
+        The service's ``Retry-After`` to a poll counts until the next one, also where something is sent
+        meanwhile.
+        """
+        pause = self._pace.after(
+            has_news=result.moved, key_is_refused=result.key_is_refused, jitter=self._jitter()
+        )
+        if result.key_is_refused:
+            logger.error(
+                "The service refuses the site's key: nothing is polled or sent for %d seconds. Check it.",
+                pause,
+                extra=about(code=ServiceAuthenticationError.code, seconds=round(pause, 3)),
+            )
+        at_once = result.moved and not result.errors
+        now = self._now()
+        self.poll_at = now + timedelta(seconds=0 if at_once else pause)
+        if result.polled or result.poll_error is not None:
+            self._not_before = _moment_after(now, result.retry_after)
+        if self._not_before is not None:
+            self.poll_at = max(self.poll_at, self._not_before)
+        self._longest_pause = self.poll_at - now
+
+
+def _moment_after(now: datetime, retry_after: float | None) -> datetime | None:
+    if retry_after is None:
+        return None
+    return now + timedelta(seconds=min(retry_after, _LONGEST_RETRY_AFTER))

@@ -15,7 +15,7 @@ from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine
 from amie_engine.engine.subscription import Subscription
-from amie_engine.errors import AMIEEngineError, InternalError
+from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError
 from amie_engine.site.client_states import ClientStates
 from amie_engine.site.handlers import Site
 from amie_engine.site.hands import Task
@@ -72,19 +72,20 @@ class Parts:
 
     def poll(self, result: Round) -> None:
         """Take in what is new at the service."""
-        error: AMIEEngineError | None = None
         began = time.perf_counter()
         try:
             self._poller.poll(result)
             result.polled = True
-        except AMIEEngineError as raised:
-            error = raised
+        except AMIEEngineError as error:
+            result.poll_error = error
+            if isinstance(error, AMIERequestError):
+                result.waits_for(error.retry_after)
             raise
-        except Exception as raised:
-            error = InternalError.caused_by(raised, "polling")
+        except Exception as error:
+            result.poll_error = InternalError.caused_by(error, "polling")
             raise
         finally:
-            self._observer.polled(time.perf_counter() - began, error)
+            self._observer.polled(time.perf_counter() - began, result.poll_error)
 
     def work(self, result: Round, stop: threading.Event | None) -> None:
         """Call the handlers for all that may be worked on now."""

@@ -11,14 +11,22 @@ from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, Outcome, OutcomeKind
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
-from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError, LogError, ServiceNotFound
+from amie_engine.errors import (
+    AMIEEngineError,
+    AMIERequestError,
+    EventUnreadable,
+    InternalError,
+    LogError,
+    ServiceNotFound,
+)
+from amie_engine.packet.base import Packet
 from amie_engine.packet.packetlist import PacketList
 from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.site.client_states import ClientStates
 from amie_engine.site.observing import Observer
 from amie_engine.site.refusals import is_the_services_word, note_unknown
 from amie_engine.site.round import Round
-from amie_engine.site.telling import told
+from amie_engine.site.telling import UnreadableThings, told
 
 __all__ = ["FULL_LISTING_EVERY", "Poller", "trans_rec_id_in"]
 
@@ -50,7 +58,8 @@ class Poller:
     """Takes in what the service lists.
 
     It asks for all that is in progress at first and now and then, and otherwise only for what has changed
-    since the poll before.
+    since the poll before. What this release can't read in the log, or what is damaged there, holds up its own
+    transaction and no other; the service lists a packet until it is answered, so nothing of it is lost.
 
     Args:
         engine: Where the packets go.
@@ -79,6 +88,7 @@ class Poller:
         self._noted: set[str] = set()
         self._looks: dict[str, tuple[datetime, timedelta]] = {}
         self._unseen: list[str] = []
+        self._unreadable = UnreadableThings()
 
     def poll(self, result: Round) -> None:
         """Take in what is new.
@@ -109,6 +119,8 @@ class Poller:
         for trans_rec_id in (*histories, *self._next_looks()):
             self.adopt(trans_rec_id, result)
             self._observer.alive()
+            if result.retry_after is not None:
+                break  # a later listing shows of which transactions the history is still needed
         if is_full:
             self._acknowledge(listing)
             self._listed_all_at = now
@@ -129,6 +141,8 @@ class Poller:
             batch = sources[start : start + _BATCH]
             try:
                 yield from self._engine.receive_all(batch)
+            except EventUnreadable:
+                yield from self._receive_each(batch, result)
             except LogError:
                 raise
             except Exception:  # noqa: BLE001 # a defect with one packet must not hide the others
@@ -138,6 +152,9 @@ class Poller:
         for source in sources:
             try:
                 outcome = self._engine.receive(source)
+            except EventUnreadable as error:
+                self._note_unreadable(_trans_rec_id_of(source), error)
+                continue
             except LogError:
                 raise
             except Exception as error:  # noqa: BLE001 # the others go on
@@ -185,6 +202,12 @@ class Poller:
             LogError: The database can't be used.
         """
         try:
+            self._adopt(trans_rec_id, result)
+        except EventUnreadable as error:
+            self._note_unreadable(trans_rec_id, error)
+
+    def _adopt(self, trans_rec_id: str, result: Round) -> None:
+        try:
             outcomes = self._engine.adopt(self._client.get_transaction(trans_rec_id))
         except AMIERequestError as error:
             if isinstance(error, ServiceNotFound) and is_the_services_word(error):
@@ -192,6 +215,7 @@ class Poller:
                 return
             fields = about(trans_rec_id=trans_rec_id, code=error.code)
             logger.warning("The history of transaction %s can't be fetched.", trans_rec_id, extra=fields)
+            result.waits_for(error.retry_after)
             _note(result, error)
             return
         fields = about(trans_rec_id=trans_rec_id, count=len(outcomes))
@@ -204,10 +228,19 @@ class Poller:
             self._tell(outcome)
 
     def _acknowledge(self, listing: PacketList) -> None:
-        acknowledged = self._engine.note_full_listing(listing)
+        acknowledged = 0
+        for packet in listing:
+            try:
+                acknowledged += self._engine.note_full_listing((packet,))
+            except EventUnreadable as error:
+                self._note_unreadable(_trans_rec_id_of(packet), error)
         if acknowledged:
             fields = about(count=acknowledged)
             logger.info("Acknowledging %d informs that linger at the service.", acknowledged, extra=fields)
+
+    def _note_unreadable(self, trans_rec_id: str, error: EventUnreadable) -> None:
+        fields = about(trans_rec_id=trans_rec_id, code=error.code)
+        self._unreadable.note(f"What comes of transaction {trans_rec_id} waits", error, fields)
 
     def _tell(self, outcome: Outcome) -> None:
         """Tell the observer, and log what is loud: once, though every poll may list it again."""
@@ -243,6 +276,10 @@ def _about(outcome: Outcome) -> dict[str, Any]:
 def _note(result: Round, error: AMIEEngineError) -> None:
     result.errors.append(error)
     logger.warning("%s: %s", error.code, told(error), extra=about(code=error.code))
+
+
+def _trans_rec_id_of(source: Any) -> str:
+    return str(source.trans_rec_id) if isinstance(source, Packet) else trans_rec_id_in(source)
 
 
 def trans_rec_id_in(document: Any) -> str:

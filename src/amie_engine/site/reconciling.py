@@ -9,10 +9,11 @@ from typing import Any
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
-from amie_engine.engine.comparing import known_packets, open_states, rehearse, states_of
+from amie_engine.engine.comparing import Unreadable, known_packets, open_states, rehearse, states_of
 from amie_engine.engine.state import START, TransactionState
 from amie_engine.errors import (
     AMIERequestError,
+    EventUnreadable,
     ServiceAuthenticationError,
     ServiceNotFound,
     ServiceUnreachable,
@@ -59,7 +60,8 @@ class Reconciliation:
 
 
 class Reconciler:
-    """Compares log and service. It asks the service, and changes nothing by itself.
+    """Compares log and service. It asks the service, and changes nothing by itself. What can't be read in the
+    log is named, and keeps no other from being compared.
 
     Args:
         engine: The engine with the log.
@@ -98,21 +100,38 @@ class Reconciler:
     def _compare(self) -> list[Standing]:
         listing = self._client.list_packets()
         self._was_lost = False
-        opened = open_states(self._engine)
+        opened, unreadable = open_states(self._engine)
         known = {state.trans_rec_id: state for state in opened if state.trans_rec_id is not None}
         starts = [state for state in opened if state.trans_rec_id is None]
         listed = _by_transaction(listing)
         in_doubt = [each for each in starts if any(e.status == "attempting" for e in each.outbox)]
-        names = dict.fromkeys((*known, *listed, *self._begun_by_the_site(in_doubt)))
+        told = {each.trans_rec_id: _unreadable(each.trans_rec_id, each.error, each) for each in unreadable}
+        nameless = [_unreadable(None, each.error, each) for each in unreadable if each.trans_rec_id is None]
+        begun = self._begun_by_the_site(in_doubt)
+        names = dict.fromkeys((*known, *(name for name in told if name is not None), *listed, *begun))
         known |= states_of(self._engine, (name for name in names if name not in known))
         in_quarantine = {item.quarantine_id for item in self._engine.quarantine()}
         standings = [
-            self._standing(name, known.get(name), listed.get(name, ()), starts, in_quarantine)
+            told.get(name)
+            or self._readable_standing(name, known.get(name), listed.get(name, ()), starts, in_quarantine)
             for name in sorted(names, key=lambda name: (len(name), name))
         ]
         found = {standing.stream for standing in standings}
         standings += [judge_unlisted_start(each) for each in starts if each.stream not in found]
-        return [*standings, *self._without_transaction(listing, in_quarantine)]
+        return [*standings, *nameless, *self._without_transaction(listing, in_quarantine)]
+
+    def _readable_standing(
+        self,
+        name: str,
+        state: TransactionState | None,
+        listed: Iterable[Any],
+        starts: list[TransactionState],
+        in_quarantine: set[str],
+    ) -> Standing:
+        try:
+            return self._standing(name, state, listed, starts, in_quarantine)
+        except EventUnreadable as error:  # of one that has ended here
+            return _unreadable(name, error)
 
     def _standing(
         self,
@@ -189,6 +208,19 @@ def _by_transaction(listing: PacketList) -> dict[str, list[Any]]:
         if name:
             found.setdefault(name, []).append(entry.document)
     return found
+
+
+def _unreadable(name: str | None, error: EventUnreadable, opened: Unreadable | None = None) -> Standing:
+    return Standing(
+        trans_rec_id=name,
+        stream=None if opened is None else opened.stream,
+        type=None if opened is None else opened.type,
+        theirs="unknown",
+        ours="unknown",
+        verdict=Verdict.UNREADABLE,
+        sentence=f"The log can't tell of it: {error.message} {error.hint}",
+        commands=("amie-engine verify",),
+    )
 
 
 def _untold(name: str, state: TransactionState | None, error: AMIERequestError) -> Standing:

@@ -26,6 +26,8 @@ class Round:
         undelivered: How many subscribers have raised.
         errors: What went wrong; the rest went on.
         polled: Whether the service was polled, and answered.
+        poll_error: Why it did not, where it was asked.
+        retry_after: How many seconds the service wants not to be polled, where it has said so.
     """
 
     received: dict[OutcomeKind, int] = field(default_factory=lambda: dict.fromkeys(OutcomeKind, 0))
@@ -35,6 +37,8 @@ class Round:
     undelivered: int = 0
     errors: list[AMIEEngineError] = field(default_factory=list)
     polled: bool = False
+    poll_error: AMIEEngineError | None = None
+    retry_after: float | None = None
 
     def add(self, other: Round) -> None:
         """Count in what another one did."""
@@ -47,6 +51,13 @@ class Round:
         self.undelivered += other.undelivered
         self.errors += other.errors
         self.polled = self.polled or other.polled
+        self.poll_error = self.poll_error or other.poll_error
+        self.waits_for(other.retry_after)
+
+    def waits_for(self, retry_after: float | None) -> None:
+        """Note how many seconds the service wants not to be polled; of several, the longest time counts."""
+        if retry_after is not None:
+            self.retry_after = max(retry_after, self.retry_after or 0.0)
 
     @property
     def has_news(self) -> bool:
@@ -60,13 +71,14 @@ class Round:
 
     @property
     def key_is_refused(self) -> bool:
-        """Whether the service refuses the site's key. One that answers polls and forbids a packet
-        does not."""
-        return any(
-            isinstance(error, ServiceAuthenticationError) and (not self.polled or _names_the_key(error))
-            for error in self.errors
-        )
+        """Whether the service refuses the site's key: by a 401 to any call, or a 403 to the poll itself. What
+        it forbids beside that, a packet, say, tells nothing of the key."""
+        if isinstance(self.poll_error, ServiceAuthenticationError):
+            return True
+        return any(_names_the_key(error) for error in self.errors)
 
 
-def _names_the_key(error: ServiceAuthenticationError) -> bool:
-    return error.response is not None and error.response.status_code == HTTPStatus.UNAUTHORIZED
+def _names_the_key(error: AMIEEngineError) -> bool:
+    if not isinstance(error, ServiceAuthenticationError) or error.response is None:
+        return False
+    return error.response.status_code == HTTPStatus.UNAUTHORIZED

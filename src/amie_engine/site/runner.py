@@ -6,17 +6,16 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from amie_engine._logging import about
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
-from amie_engine.errors import ServiceAuthenticationError, SettingsError
+from amie_engine.errors import SettingsError
 from amie_engine.site.handlers import Site
 from amie_engine.site.hands import LOOK_AGAIN, Hands
 from amie_engine.site.hanging import HangingHandlers
 from amie_engine.site.observing import Observer, Observers
-from amie_engine.site.pace import Pace
+from amie_engine.site.pace import Pace, Plan
 from amie_engine.site.parts import Parts, attempt
 from amie_engine.site.poller import FULL_LISTING_EVERY
 from amie_engine.site.presence import Presence
@@ -87,21 +86,19 @@ class Runner:
         self.client = client
         self.site = site
         self._workers = workers
-        self._jitter = jitter
         self._observer = Observers((Presence(engine), *observers))
         self._hanging = HangingHandlers(engine, workers, self._observer)
+        self._stop: threading.Event | None = None
         self._parts = Parts(
             engine,
-            client,
+            client.stoppable(self._is_stopped),
             site,
             self._observer,
             full_listing_every=full_listing_every,
             client_state=client_state,
             jitter=jitter,
         )
-        self._pace = Pace(interval, longest_interval)
-        self._poll_at: datetime | None = None
-        self._longest_pause = timedelta()
+        self._plan = Plan(Pace(interval, longest_interval), engine.now, jitter)
         for subscription in site.subscriptions:
             engine.subscriptions.begin(subscription)
 
@@ -196,8 +193,10 @@ class Runner:
         """One round: poll, work, send, deliver. What fails is in the round's ``errors``; the rest goes on.
 
         Args:
-            stop: Once it is set, no further handler or subscriber is called; what was decided is still sent.
+            stop: Once it is set, no further handler or subscriber is called, and no call that failed is tried
+                again; what was decided is still sent.
         """
+        self._stop = stop
         result = Round()
         attempt(result, "polling", self._parts.poll)
         attempt(result, "working", lambda result: self._parts.work(result, stop))
@@ -212,7 +211,8 @@ class Runner:
         """Do what is due now: poll when it is time, work, send, deliver; for a loop of the site's own.
 
         Args:
-            stop: Once it is set, no further handler or subscriber is called; what was decided is still sent.
+            stop: Once it is set, no further handler or subscriber is called, and no call that failed is tried
+                again; what was decided is still sent.
             works: Whether handlers and subscribers are called; False where other threads or processes do
                 that.
 
@@ -220,24 +220,23 @@ class Runner:
             What was done, and after how many seconds the service is to be polled next. Work that waits for a
             time, and what other processes put into the outbox, is looked for by each call.
         """
+        self._stop = stop
         result = Round()
-        polls = self._is_poll_due()
+        polls = self._plan.is_due
         if polls:
             attempt(result, "polling", self._parts.poll)
         if works:
             attempt(result, "working", lambda result: self._parts.work(result, stop))
-        if not result.key_is_refused and (polls or not self._pace.is_refused):
+        if not result.key_is_refused and (polls or not self._plan.key_is_refused):
             attempt(result, "sending", self._parts.send)
             self._parts.note_client_states(result)
         attempt(result, "noting deadlines", self._parts.note_deadlines)
         if works:
             self._parts.deliver_all(result, stop)
         if polls or result.has_news or result.key_is_refused:
-            self._plan_next_poll(result)
-            self._observer.planned(self._poll_at, key_is_refused=result.key_is_refused)
-        assert self._poll_at is not None  # noqa: S101 # the first tick polls
-        seconds = (self._poll_at - self.engine.now()).total_seconds()
-        return result, max(seconds, 0.0)
+            self._plan.after(result)
+            self._observer.planned(self._plan.poll_at, key_is_refused=result.key_is_refused)
+        return result, self._plan.seconds
 
     def run(
         self, stop: threading.Event | None = None, *, on_round: Callable[[Round], object] | None = None
@@ -288,7 +287,7 @@ class Runner:
         while not stop.is_set():
             self._hanging.look()
             self._observer.alive()
-            polls = self._is_poll_due()
+            polls = self._plan.is_due
             result, seconds = self.tick(stop, works=works)
             hands.add_what_was_done(result)
             if result.has_news:
@@ -311,31 +310,18 @@ class Runner:
     def _send_what_was_decided(self, hands: Hands, on_round: Callable[[Round], object] | None) -> None:
         result = Round()
         hands.add_what_was_done(result)
-        if not self._pace.is_refused:
+        if not self._plan.key_is_refused:
             attempt(result, "sending", self._parts.send)
         if result.key_is_refused:
-            self._plan_next_poll(result)  # nothing is sent any more
+            self._plan.after(result)  # nothing is sent any more
         if on_round is not None and (result.moved or result.delivered or result.errors):
             on_round(result)
 
-    def _is_poll_due(self) -> bool:
-        """Also where the clock has gone back: else nothing would be polled until it gets there."""
-        now = self.engine.now()
-        return self._poll_at is None or now >= self._poll_at or self._poll_at - now > self._longest_pause
-
-    def _plan_next_poll(self, result: Round) -> None:
-        pause = self._pace.after(
-            has_news=result.moved, key_is_refused=result.key_is_refused, jitter=self._jitter()
-        )
-        if result.key_is_refused:
-            logger.error(
-                "The service refuses the site's key: nothing is polled or sent for %d seconds. Check it.",
-                pause,
-                extra=about(code=ServiceAuthenticationError.code, seconds=round(pause, 3)),
-            )
-        at_once = result.moved and not result.errors
-        self._longest_pause = timedelta(seconds=pause)
-        self._poll_at = self.engine.now() + timedelta(seconds=0 if at_once else pause)
+    def _is_stopped(self) -> bool:
+        """Whether the client is to wait no longer before another attempt. It asks each second of its waits:
+        so the loop is seen to go on meanwhile."""
+        self._observer.alive()
+        return self._stop is not None and self._stop.is_set()
 
 
 def _raise_first(result: Round) -> None:

@@ -53,6 +53,8 @@ class Verdict(StrEnum):
     """A packet waits here for one before it, which the service does not have."""
     UNTOLD = "untold"
     """The service could not be asked for the transaction."""
+    UNREADABLE = "unreadable"
+    """The log has events of the transaction that a later release wrote, or that are damaged."""
 
 
 _AGREE = frozenset({Verdict.AGREES, Verdict.SENDING, Verdict.REFUSED, Verdict.LINGERS})

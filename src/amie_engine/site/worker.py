@@ -33,7 +33,7 @@ from amie_engine.errors import (
 from amie_engine.packet.base import Packet
 from amie_engine.site.handlers import Handler, Site, handler_name
 from amie_engine.site.observing import Observer
-from amie_engine.site.telling import told
+from amie_engine.site.telling import UnreadableThings
 from amie_engine.site.work import Asking, Deferral, Interrupted, Work
 
 __all__ = ["Worked", "Worker"]
@@ -127,7 +127,7 @@ class Worker:
         self._observer = observer or Observer()
         self._jitter = jitter
         self._stopwatch = stopwatch
-        self._unreadable: set[tuple[str, str]] = set()
+        self._unreadable = UnreadableThings()
 
     def work_once(self, stop: threading.Event | None = None) -> dict[Worked, int]:
         """Work on every item that may be worked on now; return how many came to what end.
@@ -192,10 +192,7 @@ class Worker:
             logger.warning("%s: %s", _shown(row), error.message, extra=_about(row, code=error.code))
             end = Worked.NOT_YET
         except EventUnreadable as error:
-            # What a later release wrote, or what is damaged, holds up its own transaction and no other.
-            if _key(row) not in self._unreadable:
-                logger.warning("%s: %s", _shown(row), told(error), extra=_about(row, code=error.code))
-            self._unreadable.add(_key(row))
+            self._unreadable.note(_shown(row), error, _about(row, code=error.code))
             end = Worked.NOT_YET
         finally:
             with suppress(LogError):
