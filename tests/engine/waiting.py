@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amie_engine import Engine
+from amie_engine.engine.open_transactions import read_open
+from amie_engine.engine.ordering import blockers
 from amie_engine.engine.work import WorkRow
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.statements import Statement
@@ -36,6 +38,17 @@ _LEASE = Statement(
 _PERSON = Statement(
     "INSERT INTO amie_directory_persons (hub, site, person_id, global_id, merged_into)"
     " VALUES (:hub, :site, :person_id, :global_id, :merged_into)"
+)
+_PROJECT = Statement(
+    "INSERT INTO amie_directory_projects (hub, site, project_id, resource, grant_number, active)"
+    " VALUES (:hub, :site, :project_id, :resource, :grant_number, 1)"
+)
+_TABLES = (
+    "amie_transactions",
+    "amie_work",
+    "amie_leases",
+    "amie_directory_persons",
+    "amie_directory_projects",
 )
 _ODD = 'é"\\'
 _NAMES = ["a", "ab", _ODD]
@@ -66,6 +79,17 @@ class Person:
     merged_into: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Which grant the directory knows a project of."""
+
+    project_id: str
+    resource: str
+    grant_number: str | None
+
+
+Known = list[Person | Project]
+
 _some = st.lists(st.sampled_from(_NAMES), max_size=2, unique=True)
 _maybe = st.none() | st.sampled_from(_NAMES)
 _asked = st.builds(
@@ -81,14 +105,21 @@ _asked = st.builds(
     st.sampled_from([False, False, False, True]),
 )
 _transactions = st.lists(_asked, max_size=10, unique_by=lambda each: each.number)
+_names = st.sampled_from(_NAMES)
 _persons = st.lists(
-    st.builds(Person, st.sampled_from(_NAMES), _maybe, _maybe),
+    st.builds(Person, _names, _maybe, _maybe),
     max_size=4,
     unique_by=lambda each: each.person_id,
 )
+_projects = st.lists(
+    st.builds(Project, _names, _names, _maybe),
+    max_size=4,
+    unique_by=lambda each: (each.project_id, each.resource),
+)
+_known = st.builds(lambda persons, projects: [*persons, *projects], _persons, _projects)
 
 
-def _two(first: dict[str, list[str]], second: dict[str, list[str]], *, running: int = 0) -> list[Asked]:
+def two(first: dict[str, list[str]], second: dict[str, list[str]], *, running: int = 0) -> list[Asked]:
     """Two requests that wait for the site, of which one may be worked on."""
     names = {1: first, 2: second}
     return [
@@ -107,33 +138,51 @@ def _two(first: dict[str, list[str]], second: dict[str, list[str]], *, running: 
     ]
 
 
-_CASES: list[tuple[list[Asked], list[Person]]] = [
-    (_two({Kind.PROJECT: [_ODD]}, {Kind.PROJECT: [_ODD]}), []),
-    (_two({Kind.LOCAL_ID: ["a"]}, {Kind.GLOBAL_ID: ["7"]}), [Person("a", "7", None)]),
-    (_two({Kind.LOCAL_ID: ["a"]}, {Kind.GLOBAL_ID: ["7"]}, running=2), [Person("a", "7", None)]),
-    (_two({Kind.GLOBAL_ID: ["7"]}, {Kind.LOCAL_ID: ["a"]}), [Person("a", "7", None)]),
-    (_two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("a", None, "b")]),
-    (_two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("b", None, "a")]),
-    (_two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("a", "7", None), Person("b", "7", None)]),
+_CASES: list[tuple[list[Asked], Known]] = [
+    (two({Kind.PROJECT: [_ODD]}, {Kind.PROJECT: [_ODD]}), []),
+    (two({Kind.LOCAL_ID: ["a"]}, {Kind.GLOBAL_ID: ["7"]}), [Person("a", "7", None)]),
+    (two({Kind.LOCAL_ID: ["a"]}, {Kind.GLOBAL_ID: ["7"]}, running=2), [Person("a", "7", None)]),
+    (two({Kind.GLOBAL_ID: ["7"]}, {Kind.LOCAL_ID: ["a"]}), [Person("a", "7", None)]),
+    (two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("a", None, "b")]),
+    (two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("b", None, "a")]),
+    (two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}), [Person("a", "7", None), Person("b", "7", None)]),
     (
-        _two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}),
+        two({Kind.LOCAL_ID: ["a"]}, {Kind.LOCAL_ID: ["b"]}),
         [Person("a", None, "c"), Person("b", None, "c")],
+    ),
+    (
+        two({Kind.LOCAL_ID: ["gone"]}, {Kind.GLOBAL_ID: ["71"]}),
+        [Person("keep", "71", None), Person("gone", "72", "keep")],
+    ),
+    (
+        two({Kind.GLOBAL_ID: ["72"]}, {Kind.GLOBAL_ID: ["73"]}),
+        [Person("keep", "71", None), Person("gone", "72", "keep"), Person("too", "73", "gone")],
+    ),
+    (two({Kind.GRANT: ["G"]}, {Kind.PROJECT: ["p"]}), [Project("p", "r", "G")]),
+    (two({Kind.PROJECT: ["p"]}, {Kind.GRANT: ["G"], Kind.PROJECT: ["q"]}), [Project("p", "r", "G")]),
+    (
+        two({Kind.PROJECT: ["p"]}, {Kind.PROJECT: ["q"]}),
+        [Project("p", "r", "G"), Project("q", "s", "G")],
+    ),
+    (
+        two({Kind.GRANT: ["G"], Kind.RESOURCE: ["r"]}, {Kind.GRANT: ["H"], Kind.RESOURCE: ["s"]}),
+        [Project("p", "r", "G"), Project("p", "s", "H")],
     ),
 ]
 """Those in which one waits for the other by a name that is hard to find."""
 
 
 def any_open_transactions(test: Callable[..., None]) -> Callable[..., None]:
-    """Have a test take open transactions and persons: by chance, and some that are hard."""
+    """Have a test take open transactions and a directory: by chance, and some that are hard."""
     for listed, known in _CASES:
         test = example(listed, known)(test)
-    return given(_transactions, _persons)(test)
+    return given(_transactions, _known)(test)
 
 
-def put(engine: Engine, listed: Iterable[Asked], known: Iterable[Person]) -> None:
-    """Have a log's tables hold these transactions and persons, and no others."""
+def put(engine: Engine, listed: Iterable[Asked], known: Known) -> None:
+    """Have a log's tables hold these transactions and this directory, and nothing else."""
     with engine.database.write() as cursor:
-        for table in ("amie_transactions", "amie_work", "amie_leases", "amie_directory_persons"):
+        for table in _TABLES:
             cursor.run(Statement(f"DELETE FROM {table}"), {})
         for each in listed:
             site = _HERE if each.here else _ELSEWHERE
@@ -143,9 +192,8 @@ def put(engine: Engine, listed: Iterable[Asked], known: Iterable[Person]) -> Non
             cursor.run(_WORK, key | {"status": each.status, "may_pass": int(each.may_pass)})
             if each.running:
                 cursor.run(_LEASE, key)
-        for person in known:
-            values = {"person_id": person.person_id, "global_id": person.global_id}
-            cursor.run(_PERSON, _HERE | values | {"merged_into": person.merged_into})
+        for entry in known:
+            cursor.run(_PERSON if isinstance(entry, Person) else _PROJECT, _HERE | asdict(entry))
 
 
 def assert_one_by_one_as_all_together(engine: Engine, listed: Iterable[Asked]) -> None:
@@ -154,6 +202,19 @@ def assert_one_by_one_as_all_together(engine: Engine, listed: Iterable[Asked]) -
     for each in listed:
         row = together.get(str(each.number))
         assert engine.work.ready_in(each.number) == ([] if row is None else [row])
+
+
+def assert_something_can_begin(engine: Engine) -> None:
+    """Whatever waits for another does so in the end for one that waits for none."""
+    with engine.view() as view:
+        listed = read_open(view.cursor, engine.hub, engine.site)
+    found = blockers(listed)
+    for each in listed:
+        stream, passed = each.stream, set[str]()
+        while stream in found:
+            assert stream not in passed
+            passed.add(stream)
+            stream = found[stream].stream
 
 
 def put_supplement(engine: Engine) -> WorkRow:

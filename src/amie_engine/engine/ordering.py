@@ -104,7 +104,7 @@ class OpenTransaction:
     Attributes:
         first_packet: The record id of its first packet.
         is_sites_turn: Whether something of the site's is still to arrive.
-        names: Whom and what it names, by kind; persons under all names that the directory knows.
+        names: Whom and what it names, by kind, with what the directory knows them as besides.
     """
 
     stream: str
