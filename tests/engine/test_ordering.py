@@ -41,12 +41,14 @@ NAMES = {
 }
 
 
-def transaction(number: int, kind: str = RPC, *, turn: bool = True, **names: Any) -> OpenTransaction:
+def transaction(
+    number: int, kind: str = RPC, *, turn: bool = True, opened: int = 1, **names: Any
+) -> OpenTransaction:
     """An open transaction; its number is that of its first packet, too."""
     named: dict[str, frozenset[str]] = {
         NAMES[name]: frozenset(value.split()) for name, value in names.items()
     }
-    return OpenTransaction(str(number), str(number), kind, number, turn, named)
+    return OpenTransaction(str(number), str(number), kind, opened, named, number, turn)
 
 
 def waits(

@@ -14,7 +14,7 @@ from amie_engine.log.statements import Cursor, ListStatement, Statement
 __all__ = ["read_open", "read_open_among", "read_open_around"]
 
 _OPEN = Statement(
-    "SELECT stream, trans_rec_id, type, first_packet, turn, names FROM amie_transactions"
+    "SELECT stream, trans_rec_id, type, opened_position, first_packet, turn, names FROM amie_transactions"
     " WHERE hub = :hub AND site = :site AND state NOT IN ('completed', 'failed')"
     " AND type IS NOT NULL AND first_packet IS NOT NULL"
 )
@@ -56,7 +56,7 @@ def _open_transactions(
     cursor: Cursor, key: Mapping[str, str], rows: Sequence[Sequence[Any]]
 ) -> list[OpenTransaction]:
     names: list[Names] = [
-        {kind: frozenset(found) for kind, found in json.loads(row[5]).items()} for row in rows
+        {kind: frozenset(found) for kind, found in json.loads(row[6]).items()} for row in rows
     ]
     known = KnownNames(cursor, key, names)
     return [
@@ -64,9 +64,10 @@ def _open_transactions(
             stream=row[0],
             trans_rec_id=row[1],
             type=row[2],
-            first_packet=int(row[3]),
-            is_sites_turn=row[4] == "site",
+            opened=row[3],
             names=known.of(named),
+            first_packet=int(row[4]),
+            is_sites_turn=row[5] == "site",
         )
         for row, named in zip(rows, names, strict=True)
     ]

@@ -24,8 +24,8 @@ from amie_engine.engine.needs import (
     needs_of_subscribers,
     needs_of_transactions,
 )
-from amie_engine.engine.project_first import projects_awaited
 from amie_engine.engine.service import Service, service_of
+from amie_engine.engine.start_order import starts_that_wait
 from amie_engine.engine.unit import View
 from amie_engine.log.statements import ListStatement, Statement
 
@@ -43,7 +43,7 @@ _OPEN = Statement(
     " AND (type IS NOT NULL OR held > 0 OR state <> 'start' OR anomalies <> '[]')"
     " ORDER BY opened_position"  # by which the database knows the index to use
 )
-# But for what waits for its project, {each}: it is late for nobody.
+# But for starts that wait for another transaction, {each}: it is late for nobody.
 _SENDING = ListStatement(
     "SELECT status, count(*), min(decided_at),"
     " SUM(CASE WHEN attempts >= :too_many THEN 1 ELSE 0 END),"
@@ -91,7 +91,7 @@ class Status:
         transactions: How many are open, by whose turn it is and by state.
         work: How many items are in each of `WORK_STATES`.
         pending: How much is in the outbox and is sent next.
-        waiting: How much is in it and is sent once its project's own transaction has ended.
+        waiting: How much is in it and is sent once another transaction has ended.
         attempting: How much was sent, so that whether it has arrived is not known yet.
         outbox_since: When the oldest was decided that is pending or attempting.
         rejected: How much the service has refused, in transactions that are open.
@@ -140,7 +140,7 @@ def read_status(engine: Engine, view: View) -> Status:
     cursor = view.cursor
     there = [OpenOne.of(row) for row in cursor.all(_OPEN, key)]
     rows = engine.work.open_in(view)
-    awaited = projects_awaited(view)
+    awaited = starts_that_wait(view)
     counted = _SENDING.all(cursor, key | {"too_many": ATTEMPTS_TOO_MANY}, awaited)
     sending = {row[0]: row[1:] for row in counted}
     _, _, often, often_since = sending.get("attempting", (0, None, 0, None))
