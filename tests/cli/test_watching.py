@@ -72,13 +72,13 @@ def test_a_log_that_is_well_has_status_0_and_says_so(amie: Amie, well: None) -> 
     assert told.endswith("quarantine empty Nothing needs a person.")
 
 
-def test_the_outbox_tells_what_waits_for_its_project(amie: Amie, well: None) -> None:
+def test_the_outbox_tells_what_waits_for_another_transaction(amie: Amie, well: None) -> None:
     with log(URL) as engine:
         begin_project(engine)
         begin_account(engine)
     told = flat(amie("status").out)
     assert "outbox 1 pending, the oldest since" in told
-    assert ", 1 waiting for its project deadlines" in told
+    assert ", 1 waiting for another transaction deadlines" in told
 
 
 def test_what_needs_a_person_is_told_with_the_command_and_status_3(amie: Amie, troubled: None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from amie_engine import Engine
 from amie_engine.engine.ordering import ORDER_RULES, RUNNING_FIRST, Until
+from amie_engine.engine.start_order import START_RULES
 from amie_engine.site import Verdict
 from amie_engine.site.worker import Worked, Worker
 from amie_engine.testing import Clock
@@ -32,20 +33,37 @@ class BackEnd:
         return {"person": "u1", "name": name.lower()}
 
 
+def rows_under(header: str) -> list[tuple[str, ...]]:
+    """The rows of the page's table whose header has this text."""
+    table = PAGE.split(header)[1].split("\n\n")[0]
+    row = r"^\| `([\w-]+)` \| ([\w, ]+) \| ([\w, ]+) \| ([\w ]+) \| (\w+) \|$"
+    return re.findall(row, table, re.MULTILINE)
+
+
+def listed(types: frozenset[str]) -> str:
+    return ", ".join(sorted(types)) or "any"
+
+
 def test_the_table_of_rules_is_that_of_the_engine() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \| ([\w ]+) \| ([\w ]+) \| ([\w ]+) \| (\w+) \|$", PAGE, re.MULTILINE)
     rules = [
-        (
-            rule.name,
-            ", ".join(sorted(rule.later)) or "any",
-            ", ".join(sorted(rule.earlier)) or "any",
-            str(rule.shared),
-            str(rule.until),
-        )
+        (rule.name, listed(rule.later), listed(rule.earlier), str(rule.shared), str(rule.until))
         for rule in ORDER_RULES
     ]
     rules.append((RUNNING_FIRST, "any", "any", "any of these", str(Until.IDLE)))
-    assert rows == rules
+    assert rows_under("| waits for an earlier |") == rules
+
+
+def test_so_is_that_of_what_holds_a_start_back() -> None:
+    assert rows_under("| waits for an open |") == [
+        (
+            rule.name,
+            listed(rule.starts),
+            listed(rule.others),
+            str(rule.shared),
+            "yes" if rule.even_later else "no",
+        )
+        for rule in START_RULES
+    ]
 
 
 def test_every_verdict_of_a_reconciliation_has_a_row() -> None:

@@ -41,12 +41,14 @@ NAMES = {
 }
 
 
-def transaction(number: int, kind: str = RPC, *, turn: bool = True, **names: Any) -> OpenTransaction:
+def transaction(
+    number: int, kind: str = RPC, *, turn: bool = True, opened: int = 1, **names: Any
+) -> OpenTransaction:
     """An open transaction; its number is that of its first packet, too."""
     named: dict[str, frozenset[str]] = {
         NAMES[name]: frozenset(value.split()) for name, value in names.items()
     }
-    return OpenTransaction(str(number), str(number), kind, number, turn, named)
+    return OpenTransaction(str(number), str(number), kind, opened, named, number, turn)
 
 
 def waits(
@@ -299,6 +301,68 @@ class TestEngine:
         assert found is not None
         assert (found.rule, found.trans_rec_id) == ("same-person", "2")
 
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ({Kind.LOCAL_ID: ["u2"]}, {Kind.GLOBAL_ID: ["71"]}),
+            ({Kind.GLOBAL_ID: ["71"]}, {Kind.LOCAL_ID: ["u2"]}),
+            ({Kind.LOCAL_ID: ["u1"]}, {Kind.GLOBAL_ID: ["72"]}),
+            ({Kind.GLOBAL_ID: ["72"]}, {Kind.GLOBAL_ID: ["71"]}),
+            ({Kind.GLOBAL_ID: ["72"]}, {Kind.GLOBAL_ID: ["73"]}),
+            ({Kind.LOCAL_ID: ["u2"]}, {Kind.LOCAL_ID: ["u3"]}),
+        ],
+    )
+    def test_who_was_merged_is_the_person_that_was_kept_under_every_id(
+        self, one_by_one: Engine, first: dict[str, list[str]], second: dict[str, list[str]]
+    ) -> None:
+        merged = [waiting.Person("u1", "71", None), waiting.Person("u2", "72", "u1")]
+        asked = waiting.two(first, second)
+        waiting.put(one_by_one, asked, [*merged, waiting.Person("u3", "73", "u1")])
+        assert self.begins(one_by_one) == ["1"]
+        waiting.assert_one_by_one_as_all_together(one_by_one, asked)
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ({Kind.GRANT: ["G"]}, {Kind.PROJECT: ["p"]}),
+            ({Kind.PROJECT: ["p"]}, {Kind.GRANT: ["G"]}),
+            ({Kind.PROJECT: ["p"]}, {Kind.PROJECT: ["q"]}),
+            ({Kind.PROJECT: ["p"]}, {Kind.GRANT: ["G"], Kind.PROJECT: ["q"]}),
+        ],
+    )
+    def test_a_packet_that_leaves_out_the_grant_or_the_project_keeps_its_place(
+        self, one_by_one: Engine, first: dict[str, list[str]], second: dict[str, list[str]]
+    ) -> None:
+        projects = [waiting.Project("p", "r", "G"), waiting.Project("q", "s", "G")]
+        asked = waiting.two(first, second)
+        waiting.put(one_by_one, asked, [*projects, waiting.Project("other", "r", "H")])
+        assert self.begins(one_by_one) == ["1"]
+        waiting.assert_one_by_one_as_all_together(one_by_one, asked)
+
+    def test_the_directory_joins_no_others(self, one_by_one: Engine) -> None:
+        projects = [waiting.Project("p", "r", "G"), waiting.Project("q", "r", "H")]
+        asked = waiting.two({Kind.PROJECT: ["p"], Kind.RESOURCE: ["r"]}, {Kind.GRANT: ["H"]})
+        waiting.put(one_by_one, asked, [*projects, waiting.Person("p", "H", None)])
+        assert self.begins(one_by_one) == ["1", "2"]
+
+    def test_an_account_waits_for_no_project_of_its_grant_on_another_resource(
+        self, engine: Engine, account: dict[str, Any]
+    ) -> None:
+        """For what the site has answered, that is: the grant is the same."""
+        grant, [resource] = account["body"]["GrantNumber"], account["body"]["ResourceList"]
+        engine.receive(rpc(1, 10, body={"GrantNumber": grant, "ResourceList": [resource], "ProjectID": ""}))
+        engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex", ProjectID="p1"))
+        send(engine)
+        engine.receive(dpc(1, 13))
+        engine.reply(1, filled(engine, 1))
+        send(engine)
+        names = {"GrantNumber": grant, "ResourceList": ["elsewhere"], "ProjectID": "", "RecordID": "b"}
+        engine.receive(rpc(3, 14, body=names))
+        engine.receive({**account, "body": account["body"] | {"ProjectID": "p1"}})
+        found = self.blocker(engine, 2)
+        assert found is not None
+        assert (found.rule, found.trans_rec_id) == ("same-grant", "3")
+
     @pytest.fixture
     def beside(self, engine: Engine) -> WorkRow:
         """A supplement that may begin, before the data packet of the first request for its grant comes."""
@@ -365,11 +429,12 @@ def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @waiting.any_open_transactions
 def test_one_transaction_is_looked_at_as_all_are(
-    one_by_one: Engine, listed: list[waiting.Asked], known: list[waiting.Person]
+    one_by_one: Engine, listed: list[waiting.Asked], known: waiting.Known
 ) -> None:
     """Whatever they name, and whatever names the directory knows together."""
     waiting.put(one_by_one, listed, known)
     waiting.assert_one_by_one_as_all_together(one_by_one, listed)
+    waiting.assert_something_can_begin(one_by_one)
 
 
 def test_two_who_begin_together_are_kept_apart(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def _outbox(status: Status) -> Text:
     if status.outbox_since is not None:
         parts.append(Text(f"the oldest since {age(status.outbox_since, status.now)}"))
     if status.waiting:
-        what = "its project" if status.waiting == 1 else "their projects"
+        what = "another transaction" if status.waiting == 1 else "other transactions"
         parts.append(Text(f"{status.waiting} waiting for {what}"))
     if status.rejected:
         parts.append(Text(f"{status.rejected} rejected", style=_BAD))

@@ -25,11 +25,11 @@ from amie_engine.engine.leases import Leases
 from amie_engine.engine.listing import list_quarantine, list_transactions
 from amie_engine.engine.ordering import ORDER_RULES, OrderRule
 from amie_engine.engine.outbox import Outbox
-from amie_engine.engine.project_first import projects_awaited
 from amie_engine.engine.quarantine import find_item
 from amie_engine.engine.receiving import Receiver
 from amie_engine.engine.source import Unusable
 from amie_engine.engine.staging import Staging
+from amie_engine.engine.start_order import starts_that_wait
 from amie_engine.engine.status import Status, read_status
 from amie_engine.engine.subscriptions import Subscriptions
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
@@ -282,7 +282,7 @@ class Engine:
             state = view.require(trans_rec_id)
             turn = turn_of(state)
             drafted = draft_for(view, state, self.now())
-            awaited = projects_awaited(view)
+            awaited = starts_that_wait(view)
         return Due(
             trans_rec_id=state.trans_rec_id,
             transaction_type=state.type,

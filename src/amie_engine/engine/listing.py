@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from amie_engine.engine.project_first import projects_awaited
+from amie_engine.engine.start_order import starts_that_wait
 from amie_engine.engine.unit import View
 from amie_engine.engine.views import QuarantinedItem, TransactionSummary
 from amie_engine.log.statements import Statement
@@ -44,7 +44,7 @@ _QUARANTINE = Statement(
 def list_transactions(view: View, *, open_only: bool) -> list[TransactionSummary]:
     """Return the transactions of a site, oldest first."""
     values = {"hub": view.reader.hub, "site": view.reader.site}
-    awaited = projects_awaited(view)
+    awaited = starts_that_wait(view)
     return [
         TransactionSummary(
             stream=row[0],

@@ -6,18 +6,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from amie_engine.engine.known_names import KnownNames, Names, read_names_around
 from amie_engine.engine.ordering import OpenTransaction
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.statements import Cursor, ListStatement, Statement
-from amie_engine.packet.naming import Kind
 
 __all__ = ["read_open", "read_open_among", "read_open_around"]
 
-Names = Mapping[str, frozenset[str]]
-
-
 _OPEN = Statement(
-    "SELECT stream, trans_rec_id, type, first_packet, turn, names FROM amie_transactions"
+    "SELECT stream, trans_rec_id, type, opened_position, first_packet, turn, names FROM amie_transactions"
     " WHERE hub = :hub AND site = :site AND state NOT IN ('completed', 'failed')"
     " AND type IS NOT NULL AND first_packet IS NOT NULL"
 )
@@ -26,14 +23,6 @@ _AMONG = ListStatement(f"{_OPEN.sql} AND stream IN ({{each}})")  # {each} is for
 _NAMING = ListStatement(
     f"{_OPEN.sql}"  # noqa: S608 # {each} and {find} are for the list
     " AND EXISTS (SELECT 1 FROM ({each}) AS wanted WHERE {find}(names, wanted.value) > 0)"
-)
-_PERSONS = ListStatement(
-    "SELECT person_id, global_id, merged_into FROM amie_directory_persons WHERE hub = :hub AND site = :site"
-    " AND person_id IN ({each})"
-)
-_KNOWN_BY = ListStatement(
-    "SELECT person_id FROM amie_directory_persons WHERE hub = :hub AND site = :site"
-    " AND (merged_into IN ({each}) OR global_id IN ({each}))"
 )
 
 
@@ -55,11 +44,11 @@ def read_open_around(cursor: Cursor, hub: str, site: str, stream: str) -> list[O
     No rule holds up a transaction for what shares no name with it, or a resource alone.
     """
     key = {"hub": hub, "site": site}
-    found = read_open_among(cursor, hub, site, [stream])
     names = {
-        name for each in found for kind in each.names if kind != Kind.RESOURCE for name in each.names[kind]
+        name
+        for each in read_open_among(cursor, hub, site, [stream])
+        for name in read_names_around(cursor, key, each.names)
     }
-    names |= {row[0] for row in _KNOWN_BY.all(cursor, key, names)}
     return _open_transactions(cursor, key, _NAMING.all(cursor, key, map(canonical_json, names)))
 
 
@@ -67,30 +56,18 @@ def _open_transactions(
     cursor: Cursor, key: Mapping[str, str], rows: Sequence[Sequence[Any]]
 ) -> list[OpenTransaction]:
     names: list[Names] = [
-        {kind: frozenset(found) for kind, found in json.loads(row[5]).items()} for row in rows
+        {kind: frozenset(found) for kind, found in json.loads(row[6]).items()} for row in rows
     ]
-    ids = {name for each in names for name in each.get(Kind.LOCAL_ID, ())}
-    persons = {row[0]: (row[1], row[2]) for row in _PERSONS.all(cursor, key, ids)}
+    known = KnownNames(cursor, key, names)
     return [
         OpenTransaction(
             stream=row[0],
             trans_rec_id=row[1],
             type=row[2],
-            first_packet=int(row[3]),
-            is_sites_turn=row[4] == "site",
-            names=_with_all_names(named, persons),
+            opened=row[3],
+            names=known.of(named),
+            first_packet=int(row[4]),
+            is_sites_turn=row[5] == "site",
         )
         for row, named in zip(rows, names, strict=True)
     ]
-
-
-def _with_all_names(
-    named: Names, persons: Mapping[str, tuple[str | None, str | None]]
-) -> dict[str, frozenset[str]]:
-    """What a transaction names, its persons also by what the directory knows them as besides."""
-    local, worldwide = set(named.get(Kind.LOCAL_ID, ())), set(named.get(Kind.GLOBAL_ID, ()))
-    for name in tuple(local):
-        global_id, merged_into = persons.get(name, (None, None))
-        worldwide |= {global_id} if global_id else set()
-        local |= {merged_into} if merged_into else set()
-    return {**named, Kind.LOCAL_ID: frozenset(local), Kind.GLOBAL_ID: frozenset(worldwide)}

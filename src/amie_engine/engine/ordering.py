@@ -1,9 +1,9 @@
 """In which order transactions are worked on: rules as data, and what they make of the open transactions.
 
 A transaction comes before another if its first packet has the lower record id at the service. So nothing ever
-waits for what comes after it, and no two transactions wait for each other. There is one exception: while a
-worker is at work on one, what a rule keeps apart from it does not begin, be it earlier or later. That ends by
-itself.
+waits for what comes after it, and no two transactions wait for each other. There are two exceptions. While a
+worker is at work on one, what a rule keeps apart from it does not begin, be it earlier or later. And a merge
+waits for what the site begins while that has no record id yet. Both end by themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from amie_engine.packet.naming import Kind
 from amie_engine.protocol import TRANSACTION_TYPES
@@ -19,11 +20,13 @@ __all__ = [
     "ORDER_RULES",
     "RUNNING_FIRST",
     "Blocker",
+    "KnownTransaction",
     "OpenTransaction",
     "OrderRule",
     "Shared",
     "Until",
     "blockers",
+    "looks_at_starts",
 ]
 
 RUNNING_FIRST = "running-first"
@@ -46,6 +49,8 @@ class Until(StrEnum):
     """While it is the site's turn in it: until what the site has to say has arrived."""
     ENDED = "ended"
     """Until it has completed or failed."""
+    SENT = "sent"
+    """While the site's first packet in it is on its way, without a record id at the service."""
     IDLE = "idle"
     """While somebody is at work on it."""
 
@@ -57,7 +62,7 @@ class OrderRule:
     Attributes:
         name: What the operator sees.
         later: The transaction types that wait; empty for all.
-        earlier: Those that they wait for; empty for all.
+        earlier: Those that they wait for; empty for all. Of a rule until they are sent, what the site begins.
         shared: What the two must have in common.
         until: How long they wait.
     """
@@ -70,7 +75,7 @@ class OrderRule:
 
     def keeps_apart(self, one: OpenTransaction, other: OpenTransaction) -> bool:
         """Whether one of two transactions that share what it asks for would wait for the other."""
-        return any(
+        return self.until is not Until.SENT and any(
             (not self.later or later.type in self.later)
             and (not self.earlier or earlier.type in self.earlier)
             for later, earlier in ((one, other), (other, one))
@@ -87,6 +92,7 @@ ORDER_RULES = (
     OrderRule("same-project-first", _ACCOUNT, _PROJECT, Shared.PROJECT, Until.ENDED),
     OrderRule("merge-last", _MERGE, _ALL, Shared.PERSON, Until.ENDED),
     OrderRule("merge-first", _ALL, _MERGE, Shared.PERSON, Until.ENDED),
+    OrderRule("start-before-merge", _MERGE, _ALL, Shared.PERSON, Until.SENT),
     OrderRule("same-grant", _ALL, _ALL, Shared.GRANT, Until.ANSWERED),
     OrderRule("same-project", _ALL, _ALL, Shared.PROJECT, Until.ANSWERED),
     OrderRule("same-person", _ALL, _ALL, Shared.PERSON, Until.ANSWERED),
@@ -98,20 +104,18 @@ for _rule in ORDER_RULES:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenTransaction:
-    """What the rules need to know of an open transaction.
+class KnownTransaction:
+    """What all rules need to know of a transaction.
 
     Attributes:
-        first_packet: The record id of its first packet.
-        is_sites_turn: Whether something of the site's is still to arrive.
-        names: Whom and what it names, by kind; persons under all names that the directory knows.
+        opened: Where in the log it was opened.
+        names: Whom and what it names, by kind, with what the directory knows them as besides.
     """
 
     stream: str
     trans_rec_id: str | None
     type: str
-    first_packet: int
-    is_sites_turn: bool
+    opened: int
     names: Mapping[str, frozenset[str]]
 
     def shared(self, what: Shared) -> frozenset[str]:
@@ -132,6 +136,22 @@ class OpenTransaction:
         return self.names.get(kind, frozenset())
 
 
+_Known = TypeVar("_Known", bound=KnownTransaction)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction(KnownTransaction):
+    """What the rules need to know of an open transaction.
+
+    Attributes:
+        first_packet: The record id of its first packet.
+        is_sites_turn: Whether something of the site's is still to arrive.
+    """
+
+    first_packet: int
+    is_sites_turn: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """What a transaction waits for: another one, and the rule."""
@@ -146,6 +166,7 @@ def blockers(
     transactions: Iterable[OpenTransaction],
     rules: Iterable[OrderRule] = ORDER_RULES,
     running: Collection[str] = (),
+    starts: Iterable[KnownTransaction] = (),
 ) -> dict[str, Blocker]:
     """Return by stream which of the open transactions have to wait, and for what.
 
@@ -155,18 +176,24 @@ def blockers(
         transactions: All open transactions of a site, in any order.
         rules: The rules.
         running: The streams of those that somebody is at work on.
+        starts: What the site begins, on its way to the service.
     """
     rules, transactions = tuple(rules), sorted(transactions, key=lambda each: each.first_packet)
     found: dict[str, Blocker] = {}
     first: dict[tuple[OrderRule, str], OpenTransaction] = {}
+    on_their_way = _by_what_they_share(starts)
     at_work = _by_what_they_share(each for each in transactions if each.stream in running)
     for transaction in transactions:
         shared = {what: transaction.shared(what) for what in Shared}
         for rule in rules:
             if rule.later and transaction.type not in rule.later:
                 continue
-            earlier = next(
-                (first[rule, name] for name in sorted(shared[rule.shared]) if (rule, name) in first), None
+            earlier: KnownTransaction | None = (
+                _start_before(transaction, shared[rule.shared], on_their_way[rule.shared], rule)
+                if rule.until is Until.SENT
+                else next(
+                    (first[rule, name] for name in sorted(shared[rule.shared]) if (rule, name) in first), None
+                )
             )
             if earlier is not None:
                 found[transaction.stream] = Blocker(
@@ -180,11 +207,33 @@ def blockers(
                     RUNNING_FIRST, Until.IDLE, beside.stream, beside.trans_rec_id
                 )
         for rule in rules:
-            holds_up = rule.until is Until.ENDED or transaction.is_sites_turn
+            holds_up = transaction.is_sites_turn or rule.until is not Until.ANSWERED
             if holds_up and (not rule.earlier or transaction.type in rule.earlier):
                 for name in shared[rule.shared]:
                     first.setdefault((rule, name), transaction)
     return found
+
+
+def looks_at_starts(transactions: Iterable[OpenTransaction], rules: Iterable[OrderRule]) -> bool:
+    """Whether any of the transactions may wait for what the site begins."""
+    rules = [rule for rule in rules if rule.until is Until.SENT]
+    return any(not rule.later or each.type in rule.later for each in transactions for rule in rules)
+
+
+def _start_before(
+    transaction: OpenTransaction,
+    names: frozenset[str],
+    on_their_way: Mapping[str, Sequence[KnownTransaction]],
+    rule: OrderRule,
+) -> KnownTransaction | None:
+    """The first of those that the site begins which were in the log before a transaction."""
+    before = [
+        start
+        for name in names
+        for start in on_their_way.get(name, ())
+        if start.opened < transaction.opened and (not rule.earlier or start.type in rule.earlier)
+    ]
+    return min(before, key=lambda each: each.opened, default=None)
 
 
 def _running_beside(
@@ -203,10 +252,8 @@ def _running_beside(
     return None
 
 
-def _by_what_they_share(
-    transactions: Iterable[OpenTransaction],
-) -> dict[Shared, dict[str, list[OpenTransaction]]]:
-    found: dict[Shared, dict[str, list[OpenTransaction]]] = {what: {} for what in Shared}
+def _by_what_they_share(transactions: Iterable[_Known]) -> dict[Shared, dict[str, list[_Known]]]:
+    found: dict[Shared, dict[str, list[_Known]]] = {what: {} for what in Shared}
     for transaction in transactions:
         for what, names in found.items():
             for name in transaction.shared(what):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from amie_engine.engine.incoming import Incoming
 from amie_engine.engine.mending import Refusal, refusals, refusals_in
 from amie_engine.engine.packet_events import confirmed_event, superseded_event
-from amie_engine.engine.project_first import projects_awaited
+from amie_engine.engine.start_order import starts_that_wait
 from amie_engine.engine.state import OutboxEntry, TransactionState
 from amie_engine.engine.unit import UnitOfWork, View, in_unit
 from amie_engine.errors import (
@@ -80,7 +80,7 @@ class Outbox:
         log = self._engine.log
         with self._engine.view() as view:
             rows = view.cursor.all(_OPEN, {"hub": log.hub, "site": log.site})
-            awaited = projects_awaited(view)
+            awaited = starts_that_wait(view)
         return [
             Outgoing(
                 stream=row[0],

@@ -25,8 +25,8 @@ from amie_engine.engine.needs import (
     needs_of_subscribers,
     needs_of_transactions,
 )
-from amie_engine.engine.project_first import projects_awaited
 from amie_engine.engine.service import Service, service_of
+from amie_engine.engine.start_order import starts_that_wait
 from amie_engine.engine.unit import View
 from amie_engine.log.statements import ListStatement, Statement
 from amie_engine.log.store import format_time
@@ -46,7 +46,7 @@ _OPEN = Statement(
     " AND (type IS NOT NULL OR held > 0 OR state <> 'start' OR anomalies <> '[]')"
     " ORDER BY opened_position"  # by which the database knows the index to use
 )
-# But for what waits for its project, {each}: it is late for nobody.
+# But for starts that wait for another transaction, {each}: it is late for nobody.
 _SENDING = ListStatement(
     "SELECT status, count(*), min(decided_at), count(sent_again), min(sent_again), count(unknown),"
     " min(unknown) FROM (SELECT status, decided_at,"
@@ -96,7 +96,7 @@ class Status:
         transactions: How many are open, by whose turn it is and by state.
         work: How many items are in each of `WORK_STATES`.
         pending: How much is in the outbox and is sent next.
-        waiting: How much is in it and is sent once its project's own transaction has ended.
+        waiting: How much is in it and is sent once another transaction has ended.
         attempting: How much was sent, so that whether it has arrived is not known yet.
         outbox_since: When the oldest was decided that is pending or attempting.
         rejected: How much the service has refused, in transactions that are open.
@@ -145,7 +145,7 @@ def read_status(engine: Engine, view: View) -> Status:
     cursor = view.cursor
     there = [OpenOne.of(row) for row in cursor.all(_OPEN, key)]
     rows = engine.work.open_in(view)
-    awaited = projects_awaited(view)
+    awaited = starts_that_wait(view)
     limits = {"too_many": ATTEMPTS_TOO_MANY, "long_ago": format_time(now - UNPOLLED_TOO_LONG)}
     counted = _SENDING.all(cursor, key | limits, awaited)
     sending = {row[0]: row[1:] for row in counted}

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from amie_engine.engine.drafts import draft_for, request_of
 from amie_engine.engine.leases import Lease, holder_is_gone, lasts_until
 from amie_engine.engine.open_transactions import read_open, read_open_among, read_open_around
-from amie_engine.engine.ordering import Blocker, OpenTransaction, OrderRule, blockers
+from amie_engine.engine.ordering import Blocker, OpenTransaction, OrderRule, blockers, looks_at_starts
 from amie_engine.engine.record_id import waits_for_first_answer
+from amie_engine.engine.start_order import starts_on_their_way
 from amie_engine.engine.state import TransactionState, WorkItem
 from amie_engine.engine.unit import UnitOfWork, View, in_unit, storable
 from amie_engine.engine.work_record import (
@@ -150,7 +151,7 @@ class WorkQueue:
         """Return every item that is not done in one state of the log."""
         log = self._engine.log
         rows = view.cursor.all(_OPEN_IN_ALL, {"hub": log.hub, "site": log.site})
-        return self._as_they_stand(view.cursor, rows, read_open)
+        return self._as_they_stand(view, rows, read_open)
 
     def ready(self) -> list[WorkRow]:
         """Return the items that may be worked on now, by one worker or by several at once."""
@@ -170,7 +171,7 @@ class WorkQueue:
             if stream is None:
                 return []
             rows = view.cursor.all(_OPEN_IN_ONE, {"hub": log.hub, "site": log.site, "stream": stream})
-            found = self._as_they_stand(view.cursor, rows, partial(read_open_around, stream=stream))
+            found = self._as_they_stand(view, rows, partial(read_open_around, stream=stream))
         return [row for row in found if row.may_begin(now)]
 
     def take_first(self, rows: Sequence[WorkRow], *, lasts: timedelta) -> Lease | None:
@@ -326,15 +327,17 @@ class WorkQueue:
 
     def _as_they_stand(
         self,
-        cursor: Cursor,
+        view: View,
         rows: Sequence[Sequence[Any]],
         read: Callable[[Cursor, str, str], list[OpenTransaction]],
     ) -> list[WorkRow]:
         if not rows:
             return []
         log, now = self._engine.log, self._engine.now()
-        leases = self._engine.leases.all(cursor)
-        waiting = blockers(read(cursor, log.hub, log.site), self.rules, _running(leases, now))
+        leases = self._engine.leases.all(view.cursor)
+        there = read(view.cursor, log.hub, log.site)
+        starts = starts_on_their_way(view) if looks_at_starts(there, self.rules) else ()
+        waiting = blockers(there, self.rules, _running(leases, now), starts)
         return [self._as_it_stands(_row(*row), leases, waiting, now) for row in rows]
 
     def _as_it_stands(
