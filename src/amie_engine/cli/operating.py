@@ -9,13 +9,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from amie_engine import __version__
 from amie_engine.cli.logs import log_to_stderr
 from amie_engine.cli.opening import open_client, open_engine
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteName
-from amie_engine.cli.output import print_json, print_json_line
+from amie_engine.cli.output import output_console, print_json, print_json_line
 from amie_engine.cli.settings import load_settings
 from amie_engine.engine import Engine
 from amie_engine.errors import DependencyMissing, ServiceUnreachable, SettingsError
@@ -72,7 +71,7 @@ def migrate(
     if as_json:
         print_json({"database": opened.url, "before": before, "after": after})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     if before == after:
         console.print(f"{opened.url} is at {after or 'no revision'} already.", markup=False)
     else:
@@ -114,7 +113,7 @@ def poll(
         print_json({str(kind): count for kind, count in counts.items()})
         return
     told = [f"{count} {str(kind).replace('_', ' ')}" for kind, count in counts.items() if count]
-    Console(highlight=False).print(f"Received: {', '.join(told) or 'nothing'}.")
+    output_console().print(f"Received: {', '.join(told) or 'nothing'}.")
 
 
 def run(
@@ -255,7 +254,7 @@ def _report(result: Round, *, as_json: bool) -> None:
         return
     received = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done["received"].items())
     worked = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done["worked"].items())
-    Console(highlight=False).print(
+    output_console().print(
         f"Received: {received or 'nothing'}. Worked: {worked or 'nothing'}. Arrived: {result.sent}."
         f"{f' Delivered: {result.delivered}.' if result.delivered else ''}"
     )

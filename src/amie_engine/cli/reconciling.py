@@ -11,7 +11,7 @@ from rich.text import Text
 
 from amie_engine.cli.opening import open_client, open_engine, settings_of_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteName
-from amie_engine.cli.output import print_json, shown
+from amie_engine.cli.output import output_console, print_json, shown
 from amie_engine.cli.settings import load_settings
 from amie_engine.cli.tables import state_text, type_name
 from amie_engine.engine.views import as_json as json_values
@@ -60,7 +60,7 @@ def reconcile(
         standings = [json_values(each) | {"differs": each.differs} for each in result.standings]
         print_json({"agrees": result.agrees, "taken_in": result.taken_in, "transactions": standings})
     else:
-        _print(Console(highlight=False), result, everything=everything)
+        _print(output_console(), result, everything=everything)
     if not result.agrees:
         raise typer.Exit(DIFFERS)
 
