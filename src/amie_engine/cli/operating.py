@@ -6,14 +6,15 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from amie_engine import __version__
 from amie_engine.cli.logs import log_to_stderr
-from amie_engine.cli.opening import open_client, open_engine
-from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteName
+from amie_engine.cli.opening import open_client, open_engine, settings_of_log
+from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteOfLog
 from amie_engine.cli.output import output_console, print_json, print_json_line
 from amie_engine.cli.settings import load_settings
 from amie_engine.engine import Engine
@@ -86,7 +87,7 @@ def _goes_down(current: str | None, target: str, known: list[str]) -> bool:
 
 def poll(
     database: DatabaseUrl = None,
-    site: SiteName = None,
+    site: SiteOfLog = None,
     hub: HubName = None,
     url: ServiceUrl = None,
     config: ConfigFile = None,
@@ -103,6 +104,7 @@ def poll(
     """
     settings = load_settings({"database": database, "site": site, "hub": hub, "url": url}, file=config)
     log_to_stderr(settings.log_level, settings.log_format)
+    settings = settings_of_log(settings)
     with open_client(settings) as client, open_engine(settings) as engine:
         runner = Runner(engine, client, Site(engine.site))
         try:
@@ -182,7 +184,7 @@ def run(
     site = load_site(settings.require("handlers", "--site"))
     if settings.site not in (None, site.name):
         raise SettingsError(f"The settings name the site {settings.site}, the handlers {site.name}.")
-    settings = load_settings({**options, "site": site.name}, file=config)
+    settings = settings_of_log(replace(settings, site=site.name))
     stop = threading.Event()
     supervised = Supervised()
 

@@ -88,6 +88,7 @@ A file for a site:
 
 ```toml
 site = "NCSA"
+hub = "access"
 database = "postgresql://amie@db.example.edu/amie"
 handlers = "campus.site:site"
 api_key_file = "/etc/amie-engine/key"
