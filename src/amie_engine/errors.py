@@ -39,6 +39,7 @@
      │   ├─ DatabaseSchemaNewer             database-schema-newer
      │   ├─ DatabaseForeign                 database-foreign
      │   ├─ DatabaseUnavailable             database-unavailable
+     │   │   ├─ DatabaseUnfit               database-unfit
      │   │   ├─ ConnectionLost              connection-lost
      │   │   └─ TemporaryTablesRefused      temporary-tables-refused
      │   ├─ CommitInDoubt                   commit-in-doubt
@@ -101,6 +102,7 @@ __all__ = [
     "DatabaseSchemaNewer",
     "DatabaseSchemaOutdated",
     "DatabaseUnavailable",
+    "DatabaseUnfit",
     "DependencyMissing",
     "EngineError",
     "ErasureRefused",
@@ -443,6 +445,14 @@ class DatabaseUnavailable(LogError):
     code = "database-unavailable"
     default_hint = "Check that the server runs, the path exists and may be written, and the disk is not full."
     retryable = True
+
+
+class DatabaseUnfit(DatabaseUnavailable):
+    """The database's URL is none, or names a kind of database or a driver that the log can't use."""
+
+    code = "database-unfit"
+    default_hint = "Give a URL such as sqlite:///amie.db or postgresql://user@host/name."
+    retryable = False
 
 
 class ConnectionLost(DatabaseUnavailable):

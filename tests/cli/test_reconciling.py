@@ -63,7 +63,10 @@ def test_a_log_of_another_hub_is_not_compared_with_the_service_of_none(
     with Engine("sqlite:///amie.db", site="NCSA", hub="sandbox") as engine:
         engine.receive(project_request(1))
     monkeypatch.delenv("AMIE_ENGINE_URL", raising=False)
-    monkeypatch.setenv("AMIE_ENGINE_HUB", "access")
-    refused = amie("reconcile")
-    assert refused.status == 2
-    assert "The log is one of the hub sandbox, and no URL is set for it." in refused.err
+    monkeypatch.delenv("AMIE_ENGINE_HUB", raising=False)
+    monkeypatch.setenv("AMIE_ENGINE_API_KEY", "key-of-the-sandbox")
+    for command in (("reconcile",), ("poll",), ("run", "--once", "--site", "campus.site:site")):
+        refused = amie(*command)
+        assert refused.status == 2
+        assert "No URL is set for the hub sandbox." in refused.err
+        assert "Give --url, or set AMIE_ENGINE_URL." in refused.err

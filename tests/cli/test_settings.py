@@ -28,7 +28,7 @@ def _load(options: dict[str, Any] | None = None, file: Path | None = None, **var
 def test_the_defaults_need_no_file(folder: Path) -> None:
     settings = _load()
     assert settings == Settings()
-    assert (settings.database, settings.hub, settings.interval) == ("sqlite:///amie.db", "access", 30.0)
+    assert (settings.database, settings.hub, settings.interval) == ("sqlite:///amie.db", None, 30.0)
 
 
 def test_the_file_yields_to_the_environment_and_both_to_an_option(folder: Path) -> None:

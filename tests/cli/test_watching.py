@@ -90,7 +90,8 @@ def test_what_needs_a_person_is_told_with_the_command_and_status_3(amie: Amie, t
     told = flat(result.out)
     assert "refuses the site's key; last polled with success" in told
     assert "10 things need a person:" in told
-    for command in ("amie-engine poll", "amie-engine quarantine", "amie-engine answer 5001"):
+    poll = "amie-engine poll --site NCSA --hub sandbox"
+    for command in (poll, "amie-engine quarantine", "amie-engine answer 5001"):
         assert f"    {command}" in lines
     assert lines[lines.index("    amie-engine show 5002 --documents") + 1] == "    amie-engine retry 5002"
     assert "and 4 more: amie-engine status --all" in told
@@ -123,11 +124,13 @@ def test_how_things_stand_for_programs(amie: Amie, troubled: None, well: None) -
     }
 
 
-def test_a_log_of_several_sites_needs_one_named_and_a_daemon_is_enough_to_find_one(
-    amie: Amie, well: None
-) -> None:
+def test_a_log_of_several_sites_needs_one_named(amie: Amie, well: None) -> None:
     with log(URL, site="PSC") as engine:
         daemon(engine)
+    assert amie("status").out.startswith("NCSA at sandbox")
+    assert amie("status", "--site", "PSC").out.startswith("PSC at sandbox")
+    with log(URL, site="PSC") as engine:
+        engine.receive(packet(2))
     assert "Name one: --hub sandbox --site NCSA, --hub sandbox --site PSC" in flat(amie("status").err)
     assert amie("status", "--site", "PSC").out.startswith("PSC at sandbox")
 

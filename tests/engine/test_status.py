@@ -357,7 +357,9 @@ def test_a_refused_key_needs_a_person_at_once_whatever_other_daemons_say(
     daemon(engine, process=ELSEWHERE, failures=1, error_code="service-authentication", error_at=clock())
     status = engine.status()
     assert status.service.state is ServiceState.REFUSES_KEY
-    assert needed(status) == [("key-refused", None, "amie-engine poll")]
+    assert needed(status) == [
+        ("key-refused", None, f"amie-engine poll --site {engine.site} --hub {engine.hub}")
+    ]
 
 
 def test_a_service_that_is_down_needs_a_person_after_an_hour(engine: Engine, clock: Clock) -> None:
@@ -367,7 +369,9 @@ def test_a_service_that_is_down_needs_a_person_after_an_hour(engine: Engine, clo
     assert (status.service.state, status.service.error_code) == (ServiceState.FAILS, "service-unreachable")
     assert status.needs == ()
     daemon(engine, succeeded_at=clock() - timedelta(minutes=61), **down)
-    assert needed(engine.status()) == [("service-fails", None, "amie-engine poll")]
+    assert needed(engine.status()) == [
+        ("service-fails", None, f"amie-engine poll --site {engine.site} --hub {engine.hub}")
+    ]
     daemon(engine, process=ELSEWHERE)  # another daemon reaches it
     assert engine.status().service.state is ServiceState.ANSWERS
     assert engine.status().needs == ()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from amie_engine.errors import DatabaseUnavailable
+from amie_engine.errors import DatabaseUnavailable, DatabaseUnfit
 from amie_engine.log.database import Database
 
 SECRET = "correct-horse"
@@ -29,7 +29,7 @@ SECRET = "correct-horse"
     ],
 )
 def test_what_is_no_url_of_ours_is_refused_at_once(url: str, message: str) -> None:
-    with pytest.raises(DatabaseUnavailable, match=message) as caught:
+    with pytest.raises(DatabaseUnfit, match=message) as caught:
         Database(url)
     assert caught.value.hint
 
@@ -89,14 +89,14 @@ def test_a_path_may_have_any_character(tmp_path: Path) -> None:
 
 
 def test_an_engine_of_a_kind_that_the_log_cannot_live_in_is_refused() -> None:
-    with pytest.raises(DatabaseUnavailable, match="can't live in a mysql database"):
+    with pytest.raises(DatabaseUnfit, match="can't live in a mysql database"):
         Database(create_engine("mysql+pymysql://127.0.0.1/amie", module=sqlite3))
 
 
 def test_asynchronous_drivers_are_refused() -> None:
     url = "postgresql+psycopg_async://127.0.0.1/amie"
     for database in (url, create_engine(url)):
-        with pytest.raises(DatabaseUnavailable, match="asynchronous driver"):
+        with pytest.raises(DatabaseUnfit, match="asynchronous driver"):
             Database(database)
 
 

@@ -31,6 +31,7 @@ from amie_engine.cli.output import prepare_streams
 from amie_engine.cli.settings import ENVIRONMENT_PREFIX
 from amie_engine.errors import (
     AMIEEngineError,
+    DatabaseUnfit,
     FileNotWritten,
     InternalError,
     SandboxRefusal,
@@ -130,7 +131,7 @@ def main() -> None:
         raise
     except AMIEEngineError as error:
         _tell(error)
-        sys.exit(2 if isinstance(error, SettingsError | SandboxRefusal) else 1)
+        sys.exit(2 if isinstance(error, SettingsError | SandboxRefusal | DatabaseUnfit) else 1)
     except OSError as error:  # what else can fail so has errors of its own
         _discard_output()
         _tell(_output_lost(error))

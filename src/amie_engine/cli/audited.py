@@ -209,7 +209,8 @@ def _between(audit: Audit) -> str:
 def _add_table(page: _Page, entries: Sequence[AuditEntry]) -> None:
     widest = max(len("transaction"), *(len(_transaction(entry)) for entry in entries))
     who = max(len("who"), *(len(entry.who) for entry in entries))
-    widths = (10, widest, who, max(20, page.width - widest - who - 27), 9)
+    longest = max(len("what happened"), *(len(one_line(entry.sentence)) for entry in entries))
+    widths = (10, widest, who, min(longest, max(20, page.width - widest - who - 27)), 9)
     heads = ("time (UTC)", "transaction", "who", "what happened", "state")
     page.add_cells(heads, widths, ("bold",) * 5)
     day = None

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from amie_engine.audit import audit as audit_log
 from amie_engine.audit import list_erasures
@@ -14,7 +13,7 @@ from amie_engine.cli.audited import print_audit, print_erasure, print_erasures
 from amie_engine.cli.moments import FIRST_OF_DAY, LAST_OF_DAY, read_moment
 from amie_engine.cli.opening import open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
-from amie_engine.cli.output import print_json
+from amie_engine.cli.output import output_console, print_json
 from amie_engine.engine import Engine
 from amie_engine.errors import SettingsError
 
@@ -107,7 +106,7 @@ def audit(
     if as_json:
         print_json(found)
     else:
-        print_audit(Console(highlight=False), found)
+        print_audit(output_console(), found)
     if found.is_empty or found.differences:
         raise typer.Exit(1)
 
@@ -121,7 +120,7 @@ def _list_erasures(engine: Engine, first: datetime | None, last: datetime | None
     if as_json:
         print_json(found)
     else:
-        print_erasures(Console(highlight=False), found)
+        print_erasures(output_console(), found)
 
 
 def erase(
@@ -190,8 +189,8 @@ def erase(
     if as_json:
         print_json(found)
     else:
-        print_erasure(Console(highlight=False), found)
+        print_erasure(output_console(), found)
         if dry_run and found.positions:
-            Console(highlight=False).print("Nothing was erased: this was a dry run.")
+            output_console().print("Nothing was erased: this was a dry run.")
     if not (yes or dry_run) and found.positions:
         raise SettingsError("Nothing was erased.", hint="It can't be undone: add --yes to do it.")

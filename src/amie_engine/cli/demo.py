@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amie_engine.cli.options import AsJson
-from amie_engine.cli.output import print_json
+from amie_engine.cli.output import output_console, print_json
 from amie_engine.cli.stage import SITE, Comparison, Stage, agree, compare, play, stage
 from amie_engine.cli.tables import state_text, transactions_table, type_name
 from amie_engine.engine import Engine, TransactionSummary
@@ -66,7 +66,7 @@ def demo(
     chosen = Faults(seed=seed) if faults else None
     with stage(database, seed, faults=chosen) as made:
         began = time.monotonic()
-        show = _Show(Console(highlight=False, quiet=as_json), made.engine)
+        show = _Show(output_console(quiet=as_json), made.engine)
         for name in scenarios:
             with show.scenario(name):
                 play(made, name, show.update)
@@ -98,7 +98,7 @@ def report(stage: Stage, seconds: float, *, as_json: bool, faults: Faults | None
 
 
 def _tell(stage: Stage, compared: list[Comparison], seconds: float, agreed: bool, *, may_fail: bool) -> None:
-    console = Console(highlight=False)
+    console = output_console()
     ours = stage.engine.transactions()
     console.print()
     console.print(transactions_table(ours, stage.engine.now(), stage.engine.deadline_warning, console.width))
@@ -154,7 +154,7 @@ def _counts(stage: Stage, faults: Faults) -> dict[str, int]:
 def _tell_faults(counts: Mapping[str, int]) -> None:
     frequent = sorted(counts.items(), key=lambda item: -item[1])
     happened = ", ".join(f"{count} {fault.replace('_', ' ')}" for fault, count in frequent)
-    Console(highlight=False).print(f"Faults: {happened}.", soft_wrap=True)
+    output_console().print(f"Faults: {happened}.", soft_wrap=True)
 
 
 class _Show:

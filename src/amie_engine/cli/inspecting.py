@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from amie_engine.audit import Redaction
 from amie_engine.cli.opening import find_transaction, open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog, Transaction
-from amie_engine.cli.output import one_line, print_json
+from amie_engine.cli.output import one_line, output_console, print_json
 from amie_engine.cli.tables import print_quarantine, print_story, print_transactions
 from amie_engine.engine import Due, Engine, QuarantinedItem
 from amie_engine.engine.views import as_json as json_values
@@ -37,10 +36,10 @@ def transactions(
     """List the transactions: type, grant, state, whose turn it is, age and deadline.
 
     Types stand as AMIE abbreviates them (RPC for request_project_create, say), and in full in a wide
-    terminal and with --json. Notes below the list tell of a handler that fails, a reply that the service
-    rejected, packets that wait for others, and whatever is odd, also of what has ended. `amie-engine status`
-    has what needs a person. A transaction that the site began, and that the service has given no id yet,
-    stands in parentheses with the beginning of its id in the log.
+    terminal, where the output is no terminal, and with --json. Notes below the list tell of a handler that
+    fails, a reply that the service rejected, packets that wait for others, and whatever is odd, also of what
+    has ended. `amie-engine status` has what needs a person. A transaction that the site began, and that the
+    service has given no id yet, stands in parentheses with the beginning of its id in the log.
 
     Example:
 
@@ -51,7 +50,7 @@ def transactions(
         if as_json:
             print_json(found)
             return
-        console = Console(highlight=False)
+        console = output_console()
         if not found:
             console.print("No transactions." if not only_open else "No open transactions.")
         else:
@@ -101,7 +100,7 @@ def show(
         if as_json:
             print_json(story)
             return
-        console = Console(highlight=False)
+        console = output_console()
         print_story(console, story)
         due = engine.expected_reply(name)
         sending = [outgoing for outgoing in engine.outbox.open() if outgoing.stream == story.stream]
@@ -149,7 +148,7 @@ def quarantine(
             if as_json:
                 print_json(found)
             else:
-                print_quarantine(Console(highlight=False), found, engine.now())
+                print_quarantine(output_console(), found, engine.now())
         elif release:
             _release(engine, item, as_json=as_json)
         else:
@@ -196,10 +195,10 @@ def _release(engine: Engine, item: str, *, as_json: bool) -> None:
     if as_json:
         print_json(outcome)
     elif stays:
-        Console(highlight=False, soft_wrap=True).print(
+        output_console(soft_wrap=True).print(
             f"It stays in quarantine: {one_line(outcome.reason or '')}", markup=False
         )
     else:
-        Console(highlight=False).print(f"Released: it is now {str(outcome.kind).replace('_', ' ')}.")
+        output_console().print(f"Released: it is now {str(outcome.kind).replace('_', ' ')}.")
     if stays:
         raise typer.Exit(1)

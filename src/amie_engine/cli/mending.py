@@ -27,7 +27,7 @@ from amie_engine.cli.options import (
     Transaction,
     who,
 )
-from amie_engine.cli.output import one_line, print_json, printable
+from amie_engine.cli.output import one_line, output_console, print_json, printable
 from amie_engine.engine.mending import Refusal, find_field
 from amie_engine.engine.state import START
 from amie_engine.engine.views import Handle
@@ -102,7 +102,7 @@ def resend(
     if as_json:
         print_json(refused)
         return
-    console = Console(highlight=False)
+    console = output_console()
     for number, refusal in enumerate(refused):
         if number:
             console.print()
@@ -149,7 +149,7 @@ def _tell_resent(handle: Handle, name: str, *, as_json: bool) -> None:
         print_json(handle)
         return
     what = handle.packet_type or "The call that sets it failed"
-    Console(highlight=False, soft_wrap=True).print(
+    output_console(soft_wrap=True).print(
         f"{what} of transaction {name} is in the outbox again: `amie-engine run` sends it.", markup=False
     )
 

@@ -14,7 +14,7 @@ from amie_engine.audit import export as export_events
 from amie_engine.audit.exporting import Format, format_of
 from amie_engine.cli.opening import open_whole_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, read_position
-from amie_engine.cli.output import print_json
+from amie_engine.cli.output import output_console, print_json
 from amie_engine.cli.progress import progress_bar
 from amie_engine.cli.settings import load_settings
 from amie_engine.errors import SettingsError
@@ -221,7 +221,7 @@ def _events(exported: Exported) -> str:
 
 
 def _print(text: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+    output_console(soft_wrap=True).print(text, markup=False)
 
 
 def _warn(text: str) -> None:

@@ -6,16 +6,16 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from amie_engine import __version__
 from amie_engine.cli.logs import log_to_stderr
-from amie_engine.cli.opening import open_client, open_engine
-from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteName
-from amie_engine.cli.output import print_json, print_json_line
+from amie_engine.cli.opening import open_client, open_engine, settings_of_log
+from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteOfLog
+from amie_engine.cli.output import output_console, print_json, print_json_line
 from amie_engine.cli.settings import load_settings
 from amie_engine.engine import Engine
 from amie_engine.errors import DependencyMissing, ServiceUnreachable, SettingsError
@@ -72,7 +72,7 @@ def migrate(
     if as_json:
         print_json({"database": opened.url, "before": before, "after": after})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     if before == after:
         console.print(f"{opened.url} is at {after or 'no revision'} already.", markup=False)
     else:
@@ -87,7 +87,7 @@ def _goes_down(current: str | None, target: str, known: list[str]) -> bool:
 
 def poll(
     database: DatabaseUrl = None,
-    site: SiteName = None,
+    site: SiteOfLog = None,
     hub: HubName = None,
     url: ServiceUrl = None,
     config: ConfigFile = None,
@@ -104,6 +104,7 @@ def poll(
     """
     settings = load_settings({"database": database, "site": site, "hub": hub, "url": url}, file=config)
     log_to_stderr(settings.log_level, settings.log_format)
+    settings = settings_of_log(settings)
     with open_client(settings) as client, open_engine(settings) as engine:
         runner = Runner(engine, client, Site(engine.site))
         try:
@@ -114,7 +115,7 @@ def poll(
         print_json({str(kind): count for kind, count in counts.items()})
         return
     told = [f"{count} {str(kind).replace('_', ' ')}" for kind, count in counts.items() if count]
-    Console(highlight=False).print(f"Received: {', '.join(told) or 'nothing'}.")
+    output_console().print(f"Received: {', '.join(told) or 'nothing'}.")
 
 
 def run(
@@ -183,7 +184,7 @@ def run(
     site = load_site(settings.require("handlers", "--site"))
     if settings.site not in (None, site.name):
         raise SettingsError(f"The settings name the site {settings.site}, the handlers {site.name}.")
-    settings = load_settings({**options, "site": site.name}, file=config)
+    settings = settings_of_log(replace(settings, site=site.name))
     stop = threading.Event()
     supervised = Supervised()
 
@@ -255,7 +256,7 @@ def _report(result: Round, *, as_json: bool) -> None:
         return
     received = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done["received"].items())
     worked = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in done["worked"].items())
-    Console(highlight=False).print(
+    output_console().print(
         f"Received: {received or 'nothing'}. Worked: {worked or 'nothing'}. Arrived: {result.sent}."
         f"{f' Delivered: {result.delivered}.' if result.delivered else ''}"
     )

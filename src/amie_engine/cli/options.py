@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from amie_engine.cli.output import one_line
+from amie_engine.cli.settings import DEFAULT_HUB
 
 __all__ = [
     "Actor",
@@ -20,7 +21,6 @@ __all__ = [
     "HubOfLog",
     "Reason",
     "ServiceUrl",
-    "SiteName",
     "SiteOfLog",
     "Transaction",
     "read_position",
@@ -43,14 +43,19 @@ DatabaseUrl = Annotated[
     str | None,
     typer.Option("--database", metavar="URL", help="The log's database.", show_default="sqlite:///amie.db"),
 ]
-SiteName = Annotated[str | None, typer.Option("--site", metavar="NAME", help=_SITE, show_default=False)]
 SiteOfLog = Annotated[str | None, typer.Option("--site", metavar="NAME", help=_SITE, show_default=_ONLY_ONE)]
-HubName = Annotated[str | None, typer.Option("--hub", metavar="NAME", help=_HUB, show_default="access")]
+HubName = Annotated[
+    str | None,
+    typer.Option("--hub", metavar="NAME", help=_HUB, show_default=f"{_ONLY_ONE}, or {DEFAULT_HUB}"),
+]
 HubOfLog = Annotated[str | None, typer.Option("--hub", metavar="NAME", help=_HUB, show_default=_ONLY_ONE)]
 ServiceUrl = Annotated[
     str | None,
     typer.Option(
-        "--url", metavar="URL", help="The AMIE service's base URL.", show_default="the production service's"
+        "--url",
+        metavar="URL",
+        help="The AMIE service's base URL.",
+        show_default=f"the production service's, for the hub {DEFAULT_HUB}",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from typing import Any
 
@@ -12,7 +13,19 @@ from rich.markup import escape
 
 from amie_engine.engine.views import as_json
 
-__all__ = ["one_line", "prepare_streams", "print_json", "print_json_line", "printable", "shown", "tell"]
+__all__ = [
+    "one_line",
+    "output_console",
+    "prepare_streams",
+    "print_json",
+    "print_json_line",
+    "printable",
+    "shown",
+    "tell",
+]
+
+_UNBROKEN = 100_000
+"""Columns for a program that reads a table: more than any row has."""
 
 
 def prepare_streams() -> None:
@@ -20,6 +33,21 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def output_console(*, soft_wrap: bool = False, quiet: bool = False) -> Console:
+    """Return standard output, to print text for people on.
+
+    What is no terminal gets each row of a table in one line, since whoever searches it looks for whole words;
+    unless COLUMNS says how wide it is.
+
+    Args:
+        soft_wrap: Whether to leave it to the terminal to break lines.
+        quiet: Whether to print nothing.
+    """
+    has_width = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    width = None if has_width else _UNBROKEN
+    return Console(highlight=False, soft_wrap=soft_wrap, quiet=quiet, width=width)
 
 
 def print_json(value: Any) -> None:
@@ -53,4 +81,4 @@ def tell(sentence: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"done": sentence})
     else:
-        Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
+        output_console(soft_wrap=True).print(sentence, markup=False)

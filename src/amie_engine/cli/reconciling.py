@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from amie_engine.cli.logs import log_to_stderr
 from amie_engine.cli.opening import open_client, open_engine, settings_of_log
-from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteName
-from amie_engine.cli.output import print_json, shown
+from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteOfLog
+from amie_engine.cli.output import output_console, print_json, shown
 from amie_engine.cli.settings import load_settings
 from amie_engine.cli.tables import state_text, type_name
 from amie_engine.engine.views import as_json as json_values
@@ -32,7 +33,7 @@ def reconcile(
         bool, typer.Option("--all", help="Show also the transactions on which both agree.")
     ] = False,
     database: DatabaseUrl = None,
-    site: SiteName = None,
+    site: SiteOfLog = None,
     hub: HubName = None,
     url: ServiceUrl = None,
     config: ConfigFile = None,
@@ -53,14 +54,15 @@ def reconcile(
         amie-engine reconcile --take-in
     """
     settings = load_settings({"database": database, "site": site, "hub": hub, "url": url}, file=config)
-    settings = settings_of_log(settings, hub=hub, site=site)
+    log_to_stderr(settings.log_level, settings.log_format)
+    settings = settings_of_log(settings)
     with open_client(settings) as client, open_engine(settings) as engine:
         result = Reconciler(engine, client).reconcile(take_in=take_in)
     if as_json:
         standings = [json_values(each) | {"differs": each.differs} for each in result.standings]
         print_json({"agrees": result.agrees, "taken_in": result.taken_in, "transactions": standings})
     else:
-        _print(Console(highlight=False), result, everything=everything)
+        _print(output_console(), result, everything=everything)
     if not result.agrees:
         raise typer.Exit(DIFFERS)
 

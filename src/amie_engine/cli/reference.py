@@ -39,6 +39,9 @@ not come to a good end, and where `health` finds no daemon; 2 for a mistake in t
 **`--json`** prints JSON to standard output and nothing else there; `run --json` and `sandbox --json` print a
 line for each thing that they tell.
 
+**Tables** are as wide as a terminal, or as `COLUMNS` says; where the output is neither, each row is one line,
+and nothing in it is broken or cut.
+
 **Personal data** is shown by `show --documents`, `resend`, `quarantine ID` and `export`, and by nothing else;
 the first and the last have `--redact`. Copies made by `backup` hold it. It is never in what is logged.
 """
@@ -85,6 +88,7 @@ A file for a site:
 
 ```toml
 site = "NCSA"
+hub = "access"
 database = "postgresql://amie@db.example.edu/amie"
 handlers = "campus.site:site"
 api_key_file = "/etc/amie-engine/key"

@@ -22,7 +22,7 @@ from amie_engine.audit import replay as replay_log
 from amie_engine.cli.moments import LAST_OF_DAY, read_moment
 from amie_engine.cli.opening import open_whole_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl
-from amie_engine.cli.output import one_line, print_json, print_json_line, shown
+from amie_engine.cli.output import one_line, output_console, print_json, print_json_line, shown
 from amie_engine.cli.progress import progress_bar
 from amie_engine.cli.settings import load_settings
 from amie_engine.cli.tables import state_text, type_name
@@ -117,7 +117,7 @@ def rebuild(
     if as_json:
         print_json(rebuilt)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     for name, count in rebuilt.changed.items():
         console.print(f"{name}: {_number(count, 'row')} put right.")
     console.print(
@@ -148,7 +148,7 @@ def _check(database: Database, *, as_json: bool) -> None:
 
 
 def _print_check(result: ProjectionCheck) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     if not result.differing:
         console.print(
             f"[green]The projections say what the events say[/green], up to position {result.position}:"
@@ -209,7 +209,7 @@ def _replay_one(database: Database, name: str, until: int | None, *, as_json: bo
         print_json(states)
         return
     for state in states:
-        _print_state(Console(highlight=False), state)
+        _print_state(output_console(), state)
 
 
 def _print_state(console: Console, state: TransactionState) -> None:
@@ -253,7 +253,7 @@ def _print_counts(replayed: Replay, *, as_json: bool) -> None:
             }
         )
         return
-    console = Console(highlight=False)
+    console = output_console()
     _print_position(console, replayed)
     if not counts:
         return
@@ -273,7 +273,7 @@ def _print_every(replayed: Replay, *, as_json: bool) -> None:
         for transaction in replayed.transactions():
             print_json_line(transaction)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     _print_position(console, replayed)
     places = {row[:2] for row in replayed.counts()}
     widths = [max((len(one_line(place[part])) for place in places), default=0) for part in (0, 1)]

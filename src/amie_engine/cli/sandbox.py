@@ -7,10 +7,9 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from amie_engine.cli.options import AsJson
-from amie_engine.cli.output import print_json_line
+from amie_engine.cli.output import output_console, print_json_line
 from amie_engine.sandbox import OFFICIAL_SCENARIOS, Faults, Sandbox
 
 __all__ = ["sandbox"]
@@ -71,7 +70,7 @@ def sandbox(
                 {"url": url, "site": site, "api_key": made.api_key, "documentation": documentation}
             )
             return
-        console = Console(highlight=False, soft_wrap=True)
+        console = output_console(soft_wrap=True)
         console.print(f"An AMIE service for site [bold]{site}[/bold] at [bold]{url}[/bold]")
         console.print(f"  API key    {made.api_key}", markup=False)
         console.print(f"  all calls  {documentation}")

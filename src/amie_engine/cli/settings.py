@@ -18,9 +18,11 @@ from amie_engine.errors import SettingsError
 from amie_engine.site.client_states import check_client_state
 from amie_engine.site.runner import LONGEST_INTERVAL
 
-__all__ = ["DEFAULT_FILE", "ENVIRONMENT_PREFIX", "SETTINGS", "Settings", "load_settings"]
+__all__ = ["DEFAULT_FILE", "DEFAULT_HUB", "ENVIRONMENT_PREFIX", "SETTINGS", "Settings", "load_settings"]
 
 DEFAULT_FILE = "amie-engine.toml"
+DEFAULT_HUB = "access"
+"""The name of the production service, and of no other."""
 ENVIRONMENT_PREFIX = "AMIE_ENGINE_"
 
 _DEFAULT_INTERVAL = 30.0
@@ -42,10 +44,14 @@ class Settings:
 
     database: str = _setting("sqlite:///amie.db", "The log's database: an SQLite or PostgreSQL URL.")
     site: str | None = _setting(None, "The site's AMIE name.")
-    hub: str = _setting(
-        "access", "A name for the central service in the log: one for each of production, test and sandbox."
+    hub: str | None = _setting(
+        None,
+        "A name for the central service in the log: one for each of production, test and sandbox. Without"
+        f" one, the only one in the log, or `{DEFAULT_HUB}`, which is production.",
     )
-    url: str | None = _setting(None, f"The AMIE service's base URL; without one, `{DEFAULT_URL}`.")
+    url: str | None = _setting(
+        None, f"The AMIE service's base URL; without one, for the hub `{DEFAULT_HUB}` alone, `{DEFAULT_URL}`."
+    )
     api_key: str | None = _setting(None, "The site's API key at the service.", secret=True)
     api_key_file: str | None = _setting(None, "A file that holds the API key and nothing else.")
     handlers: str | None = _setting(None, "The site's handlers, as `module:object`.")
@@ -65,7 +71,7 @@ class Settings:
     client_state: str | None = _setting(
         None, "What `run` notes at the service on each packet that was taken in, for other tools of the site."
     )
-    log_level: str = _setting("INFO", f"What `run` and `poll` log: {', '.join(_LOG_LEVELS)}.")
+    log_level: str = _setting("INFO", f"What `run`, `poll` and `reconcile` log: {', '.join(_LOG_LEVELS)}.")
     log_format: str = _setting("text", f"How they log it: {', '.join(LOG_FORMATS)}.")
     metrics_port: int | None = _setting(None, "The port at which `run` serves metrics for Prometheus.")
     metrics_host: str = _setting("127.0.0.1", "The address at which it serves them.")

@@ -171,7 +171,7 @@ def _print_needs(
     )
     shown = needs if everything else needs[:_SHOWN]
     for need in shown:
-        console.print(Padding(_told(need, now), (0, 0, 0, 2)))
+        console.print(Padding(_told(need, now), (0, 0, 0, 2), expand=False))
         if need.look is not None:
             console.print(f"    {need.look}", soft_wrap=True, markup=False, style="cyan")
         console.print(f"    {need.command}", soft_wrap=True, markup=False, style="cyan")

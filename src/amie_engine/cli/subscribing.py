@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from amie_engine.cli.opening import open_log
 from amie_engine.cli.options import Actor, AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog, who
-from amie_engine.cli.output import print_json, shown, tell
+from amie_engine.cli.output import output_console, print_json, shown, tell
 from amie_engine.cli.tables import age
 from amie_engine.engine import Engine
 from amie_engine.engine.checkpoints import SubscriberRow
@@ -85,7 +84,7 @@ def _list(engine: Engine, rows: Sequence[SubscriberRow], *, as_json: bool) -> No
     if as_json:
         print_json(rows)
         return
-    console = Console(highlight=False)
+    console = output_console()
     if not rows:
         console.print("Nobody has subscribed to the log.")
         return

@@ -15,7 +15,7 @@ from amie_engine.audit.new_file import new_file
 from amie_engine.audit.problems import OF_PROJECTIONS, OF_SEALS
 from amie_engine.cli.opening import open_whole_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl
-from amie_engine.cli.output import print_json
+from amie_engine.cli.output import output_console, print_json
 from amie_engine.cli.progress import progress_bar
 from amie_engine.cli.settings import load_settings
 from amie_engine.engine.views import as_json as json_values
@@ -101,7 +101,7 @@ def verify(
             }
         )
     else:
-        _print(Console(highlight=False, soft_wrap=True), verdict)
+        _print(output_console(soft_wrap=True), verdict)
     if not verdict.whole:
         raise typer.Exit(1)
 
@@ -159,7 +159,7 @@ def seal(
         typer.echo(made.text, nl=False)
     else:
         told = f"Sealed up to event {made.position}, in {to}."
-        Console(highlight=False, soft_wrap=True).print(told, markup=False)
+        output_console(soft_wrap=True).print(told, markup=False)
 
 
 def _make_key(file: Path, *, as_json: bool) -> None:
@@ -167,7 +167,7 @@ def _make_key(file: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"key": str(file), "public_key": str(public)})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     console.print(
         f"The private key is in {file}: who has it can make seals. Keep it to yourself.", markup=False
     )

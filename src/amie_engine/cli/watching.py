@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from amie_engine.cli.opening import open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
-from amie_engine.cli.output import print_json
+from amie_engine.cli.output import output_console, print_json
 from amie_engine.cli.status_screen import print_status, shown_daemon
 from amie_engine.cli.tables import age
 from amie_engine.engine import Engine
@@ -51,7 +50,7 @@ def status(
         print_json(found)
     else:
         given = _as_given(database=database, site=site, hub=hub, config=config)
-        print_status(Console(highlight=False), found, warning, given, everything=everything)
+        print_status(output_console(), found, warning, given, everything=everything)
     if found.needs:
         raise typer.Exit(NEEDS_A_PERSON)
 
@@ -95,7 +94,7 @@ def health(
     if as_json:
         print_json({"healthy": healthy, "why": why, "daemons": daemons})
     else:
-        Console(highlight=False, soft_wrap=True).print(why, markup=False)
+        output_console(soft_wrap=True).print(why, markup=False)
     if not healthy:
         raise typer.Exit(1)
 

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +22,7 @@ from amie_engine.cli.options import (
     Transaction,
     who,
 )
-from amie_engine.cli.output import one_line, print_json, shown, tell
+from amie_engine.cli.output import one_line, output_console, print_json, shown, tell
 from amie_engine.cli.tables import age, deadline_text
 from amie_engine.engine.work import AskedQuestion, WorkRow
 
@@ -59,7 +58,7 @@ def work(
         if as_json:
             print_json(rows)
             return
-        console = Console(highlight=False)
+        console = output_console()
         if not rows:
             console.print("There is no open work.")
             return
@@ -247,7 +246,7 @@ def _print_question(asked: AskedQuestion, *, as_json: bool) -> None:
     if as_json:
         print_json(asked)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     console.print(one_line(asked.text), markup=False)
     if asked.choices:
         console.print(f"Answer with one of: {', '.join(asked.choices)}", markup=False)

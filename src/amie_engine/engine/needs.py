@@ -142,11 +142,13 @@ class RejectedEntry:
 
 
 def needs_of_service(
-    daemons: Sequence[Daemon], alive: Sequence[Daemon], service: Service, now: datetime
+    hub: str, site: str, daemons: Sequence[Daemon], alive: Sequence[Daemon], service: Service, now: datetime
 ) -> Iterator[Need]:
     """Yield what stops the whole site.
 
     Args:
+        hub: The hub, for the commands: a poll of another one would tell nothing.
+        site: The site, likewise.
         daemons: All that have left a trace.
         alive: Those that are at work.
         service: How polling goes.
@@ -154,12 +156,13 @@ def needs_of_service(
     """
     last = service.succeeded_at
     too_long = last is None or now - last > UNPOLLED_TOO_LONG
+    poll = f"amie-engine poll --site {shlex.quote(site)} --hub {shlex.quote(hub)}"
     if service.state is ServiceState.REFUSES_KEY:
         what = "The service refuses the site's key: put it right, then try it"
-        yield Need(NeedKind.KEY_REFUSED, what, "amie-engine poll", since=last)
+        yield Need(NeedKind.KEY_REFUSED, what, poll, since=last)
     elif alive and too_long and service.state is ServiceState.FAILS:
         what = f"The service can't be polled ({service.error_code}): try it by hand"
-        yield Need(NeedKind.SERVICE_FAILS, what, "amie-engine poll", since=last)
+        yield Need(NeedKind.SERVICE_FAILS, what, poll, since=last)
     if alive or not daemons:
         return
     lost = [daemon for daemon in daemons if daemon.stopped_at is None]

@@ -185,7 +185,7 @@ def read_status(engine: Engine, view: View) -> Status:
         with_anomalies=sum(bool(one.anomalies) for one in there),
         subscribers=subscribers,
         needs=(
-            *needs_of_service(daemons, alive, service, now),
+            *needs_of_service(engine.hub, engine.site, daemons, alive, service, now),
             *needs_of_outbox((again, moment(again_since)), (unknown, moment(unknown_since))),
             *needs_of_quarantine(quarantined, moment(oldest)),
             *needs_of_subscribers(subscribers),

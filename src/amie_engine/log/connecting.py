@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import URL, Dialect, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from amie_engine.errors import DatabaseUnavailable
+from amie_engine.errors import DatabaseUnfit
 from amie_engine.log.files import in_memory, make_private
 
 __all__ = ["engine_beside", "engine_for_url", "is_quiet", "shown_url"]
@@ -25,7 +25,7 @@ def engine_for_url(url: str) -> Engine:
     """Return an engine of the log's own.
 
     Raises:
-        DatabaseUnavailable: It is no URL, or one of a driver that is unknown or not installed.
+        DatabaseUnfit: It is no URL, or one of a driver that is unknown or not installed.
     """
     try:
         parsed = make_url(url)
@@ -34,15 +34,12 @@ def engine_for_url(url: str) -> Engine:
         _check_backend(parsed.get_backend_name())
         engine = create_engine(parsed, hide_parameters=True, **_options(parsed))
     except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise DatabaseUnavailable(
+        raise DatabaseUnfit(
             f"The driver for this database is not installed ({error}).",
             hint="For PostgreSQL: pip install 'amie-engine[postgres]'.",
         ) from None
     except (ArgumentError, ValueError, TypeError):
-        raise DatabaseUnavailable(
-            "The database's URL can't be read.",
-            hint="Give one such as sqlite:///amie.db or postgresql://user@host/name.",
-        ) from None
+        raise DatabaseUnfit("The database's URL can't be read.") from None
     _check_synchronous(engine.dialect)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", lambda *_: make_private(parsed))
@@ -57,7 +54,7 @@ def engine_beside(engine: Engine) -> Engine:
     listens for on its engine: no transaction of the log's calls the site's code, and none of the site's ours.
 
     Raises:
-        DatabaseUnavailable: The log can't live in a database of that kind, or not with that driver.
+        DatabaseUnfit: The log can't live in a database of that kind, or not with that driver.
     """
     _check_backend(engine.dialect.name)
     _check_synchronous(engine.dialect)
@@ -99,7 +96,7 @@ def _may_have_password(name: str, value: str | tuple[str, ...]) -> bool:
 
 def _check_backend(name: str) -> None:
     if name not in ("sqlite", "postgresql"):
-        raise DatabaseUnavailable(
+        raise DatabaseUnfit(
             f"The log can't live in a {name} database.",
             hint="Use SQLite (sqlite:///amie.db) or PostgreSQL (postgresql://...).",
         )
@@ -107,7 +104,7 @@ def _check_backend(name: str) -> None:
 
 def _check_synchronous(dialect: Dialect) -> None:
     if dialect.is_async:
-        raise DatabaseUnavailable(
+        raise DatabaseUnfit(
             f"The log can't use the asynchronous driver {dialect.driver}.",
             hint="Use sqlite:/// or postgresql:// for the log; another engine may use the other.",
         )

@@ -43,7 +43,7 @@ class Database:
     On SQLite a URL's ``timeout`` says for how many seconds to wait for another process's write (30 without).
 
     Raises:
-        DatabaseUnavailable: The URL is none, names an unknown or uninstalled driver, or a database of a kind
+        DatabaseUnfit: The URL is none, names an unknown or uninstalled driver, or a database of a kind
             that the log can't live in.
     """
 
