@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from amie_engine import Engine
+from amie_engine.errors import SandboxRefusal
 from amie_engine.sandbox import Sandbox
 from tests.cli.cli_world import Result, flat
 from tests.log.busy_site import project_request
@@ -48,6 +50,40 @@ def test_for_a_program(amie: Amie, service: Sandbox) -> None:
     assert (result.status, result.json["agrees"], result.json["taken_in"]) == (3, False, [])
     assert (standing["verdict"], standing["differs"], standing["ours"]) == ("not-here", True, "unknown")
     assert standing["commands"] == ["amie-engine reconcile --take-in"]
+
+
+def test_what_could_not_be_asked_is_told_apart_from_what_differs(
+    amie: Amie, service: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.start_scenario(RPC)
+    [silent] = [one.trans_rec_id for one in service.transactions()]
+    told = service.transaction
+
+    def tell(trans_rec_id: int) -> dict[str, Any]:
+        if trans_rec_id == silent:
+            raise SandboxRefusal(400, "Not today.")
+        return told(trans_rec_id)
+
+    monkeypatch.setattr(service, "transaction", tell)
+    unknown = amie("reconcile", *SITE)
+    assert unknown.status == 1
+    later = "The service could not be asked about 1 of {}. Try again later: amie-engine reconcile"
+    assert flat(unknown.out).endswith(
+        f"The service could not tell of it: service-validation. {later.format('1 transaction')}"
+    )
+    assert "differ" not in unknown.out
+
+    service.start_scenario(RPC)
+    both = amie("reconcile", *SITE)
+    assert both.status == 3
+    summary = "Log and service differ on 1 of 2 transactions. "
+    assert flat(both.out).endswith(summary + later.format("2 transactions"))
+    found = amie("reconcile", *SITE, "--json")
+    assert (found.status, found.json["agrees"]) == (3, False)
+    assert [(each["told"], each["differs"]) for each in found.json["transactions"]] == [
+        (False, False),
+        (True, True),
+    ]
 
 
 def test_an_error_is_no_difference(amie: Amie, service: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import os
+import socket
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from amie_engine import Engine, Retries, Site, Work
 from amie_engine.site.worker import Worker
+from amie_engine.testing import Clock
 from tests.cli.cli_world import Result, flat, log, packet
 
 Amie = Callable[..., Result]
@@ -158,3 +161,157 @@ def test_a_deadline_that_has_passed_is_confirmed(amie: Amie, folder: Path) -> No
 def test_what_is_not_there_is_told(amie: Amie, filled: None, command: tuple[str, ...]) -> None:
     result = amie(*command)
     assert (result.status, "transaction-not-found" in result.err) == (1, True)
+
+
+# What `show` and `work` say of it
+
+
+def last_line(amie: Amie, name: str) -> str:
+    return amie("show", name).out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "5001",
+            "The work on request_project_create is asking, an answer: decision: amie-engine answer 5001, then"
+            " amie-engine answer 5001 ANSWER.",
+        ),
+        (
+            "5002",
+            "The work on request_account_create is waiting, in 1 d: maintenance: it is called again by"
+            " itself; at once with amie-engine retry 5002.",
+        ),
+        (
+            "5003",
+            "The work on request_project_inactivate is parked, ConnectionError (attempt 1): amie-engine show"
+            " 5003 --documents, then amie-engine retry 5003.",
+        ),
+        (
+            "5004",
+            "The work on request_project_inactivate is blocked, transaction 5003 to be answered (same-grant):"
+            " it starts by itself; at once with amie-engine let-pass 5004.",
+        ),
+    ],
+)
+def test_a_story_ends_with_how_the_work_stands_and_what_to_type(
+    amie: Amie, filled: None, name: str, told: str
+) -> None:
+    assert last_line(amie, name) == told
+
+
+def test_what_is_ready_and_what_is_tried_again_by_itself(amie: Amie, folder: Path) -> None:
+    with log(URL) as engine:
+        engine.receive(packet(1))
+    assert last_line(amie, "5001") == "The work on request_project_create is ready."
+    with log(URL) as engine:
+        site = Site(engine.site)
+        site.handles("request_project_create")(raising)
+        Worker(engine, site, jitter=lambda: 1.0).work_once()
+    assert last_line(amie, "5001") == (
+        "The work on request_project_create is retrying, ConnectionError (attempt 1): it is called again by"
+        " itself; at once with amie-engine retry 5001."
+    )
+    assert "Retrying: it is called again by itself; at once with amie-engine retry TRANS" in amie("work").out
+
+
+def raising(request: Any, work: Work) -> Any:
+    raise ConnectionError("no home folder for Robin Example")
+
+
+def begin(hours_ago: float) -> None:
+    """Have a handler of this process begin, and not end."""
+    clock = Clock(datetime.now(UTC) - timedelta(hours=hours_ago), tick=timedelta(milliseconds=1))
+    with Engine(URL, site="NCSA", hub="sandbox", clock=clock) as engine:
+        [row] = engine.work.open()
+        assert engine.work.take_first([row], lasts=timedelta(minutes=15)) is not None
+
+
+def test_who_is_at_work_is_named_as_status_names_a_daemon(
+    amie: Amie, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    with log(URL) as engine:
+        engine.receive(packet(1))
+    begin(0.1)
+    me = f"{socket.gethostname()} (process {os.getpid()})"
+    assert f"running {me}, since 6 min" in flat(amie("work").out)
+    assert last_line(amie, "5001") == f"The work on request_project_create is running, {me}, since 6 min."
+
+
+def test_what_hangs_is_not_said_to_be_ready(
+    amie: Amie, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with log(URL) as engine:
+        engine.receive(packet(1))
+    begin(0.5)
+    told = "still at work after 30 min, longer than its lease"
+    listed = flat(amie("work").out)
+    assert f"hanging {socket.gethostname()} (process {os.getpid()}), {told}" in listed
+    assert "Hanging: restart the daemon, if it does not end by itself" in listed
+    assert f"{told}: restart the daemon" in last_line(amie, "5001")
+    status = flat(amie("status").out)
+    assert "work 1 hanging" in status
+    assert "has been at work on it for 30 min, longer than its lease: restart the daemon" in status
+
+
+# What is being set failed
+
+
+@pytest.fixture
+def forgotten(folder: Path) -> None:
+    with log(URL) as engine:
+        engine.receive(packet(1))
+        engine.note_unknown("5001")
+
+
+def test_what_is_being_set_failed_needs_nobody(amie: Amie, forgotten: None) -> None:
+    assert "amie-engine fail 5001" in flat(amie("status").out)
+    assert amie("fail", "5001", "--reason", "it is gone").status == 0
+    assert (amie("status").status, "Nothing needs a person." in amie("status").out) == (0, True)
+    again = amie("fail", "5001", "--reason", "it is gone")
+    assert again.status == 1
+    assert "`amie-engine run` sends it; `amie-engine show TRANS` tells" in flat(again.err)
+    shown = flat(amie("show", "5001").out)
+    assert shown.endswith(
+        "It is being set failed. The call that sets it failed is not sent yet: it waits in the outbox for"
+        " `amie-engine run`."
+    )
+    with log(URL) as engine:
+        engine.outbox.attempt(engine.outbox.open()[0])
+    shown = flat(amie("show", "5001").out)
+    assert "It is being set failed. The call that sets it failed was sent once, last at" in shown
+    assert amie("status").status == 0
+    with log(URL) as engine:
+        engine.outbox.reject(engine.outbox.open()[0], code="service-error", message="no")
+    assert amie("status").status == 3
+
+
+def test_a_failure_inform_on_its_way_is_named(amie: Amie, forgotten: None) -> None:
+    with log(URL) as engine:
+        request: Any = engine.expected_reply("5001").request
+        engine.reply("5001", request.reply_with_failure(message="No."))
+    assert amie("status").status == 0
+    assert flat(amie("show", "5001").out).endswith(
+        "It is being set failed. The site's inform_transaction_complete is not sent yet: it waits in the"
+        " outbox for `amie-engine run`."
+    )
+
+
+# A handler that is not there
+
+
+def test_where_there_is_no_handler_none_is_called_again(amie: Amie, folder: Path) -> None:
+    with log(URL) as engine:
+        engine.receive(packet(1))
+        Worker(engine, Site(engine.site)).work_once()
+    refused = amie("retry", "5001")
+    assert refused.status == 1
+    assert "The site has no handler for the request_project_create of transaction 5001" in flat(refused.err)
+    assert "No handler: add one to the site, and restart the daemon" in flat(amie("work").out)
+    assert last_line(amie, "5001") == (
+        "The work on request_project_create is waiting, no handler for request_project_create is registered:"
+        " add one to the site, and restart the daemon."
+    )

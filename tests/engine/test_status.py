@@ -166,6 +166,7 @@ def test_what_the_service_has_forgotten_needs_a_person_until_it_is_failed(
         ("unknown-at-service", name, f'amie-engine fail {name} --reason "..."')
     ]
     engine.fail(name, "it is gone")
+    assert engine.status().needs == ()
     send(engine)
     assert engine.status().needs == ()
 
@@ -272,6 +273,38 @@ def test_work_that_waits_for_a_person_says_what_to_type(engine: Engine, clock: C
     assert "request_project_create (2 wait)" in status.needs[2].what
     assert retried not in {need.transaction for need in status.needs}
     assert "Robin" not in json.dumps(as_json(status))
+
+
+def test_a_handler_that_goes_on_failing_is_told_once_for_each_type(engine: Engine, clock: Clock) -> None:
+    first = asked(engine, clock, 1)
+    for _ in range(4):
+        work(engine, raising, attempts=30)
+        assert engine.status().needs == ()
+        clock.forward(hours=1)
+    asked(engine, clock, 2)
+    work(engine, raising, attempts=30)
+    [need] = engine.status().needs
+    assert (need.kind, need.transaction) == (NeedKind.FAILING, None)
+    assert need.command == f"amie-engine show {first} --documents"
+    assert "request_project_create failed 5 times (KeyError; 1 waits), and is called again" in need.what
+    for _ in range(4):
+        clock.forward(hours=1)
+        work(engine, raising, attempts=30)
+    [need] = engine.status().needs
+    assert "failed 9 times (KeyError; 2 wait)" in need.what
+    clock.forward(hours=1)
+    work(engine, asking)
+    assert {need.kind for need in engine.status().needs} == {NeedKind.ASKING}
+
+
+def test_while_a_daemon_is_at_work_nobody_is_told_to_start_one(engine: Engine, clock: Clock) -> None:
+    asked(engine, clock, 1)
+    work(engine)
+    assert needed(engine.status()) == [("no-handler", None, "amie-engine run")]
+    daemon(engine)
+    [need] = engine.status().needs
+    assert (need.command, need.look) == ("amie-engine work", None)
+    assert need.what.endswith("add one and restart the daemon")
 
 
 def test_a_reply_that_was_refused_is_told_once_and_mended_by_sending_it_anew(

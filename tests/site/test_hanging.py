@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from amie_engine import Engine, Runner, Site, Work
 from amie_engine.engine.daemons import SEEN_WITHIN, Daemon
+from amie_engine.engine.leases import LEASE_TIME
 from amie_engine.engine.needs import Need
 from amie_engine.site.hanging import HangingHandlers
 from amie_engine.site.observing import Observer, Observers
@@ -41,7 +43,7 @@ class Daemonlike:
         self.hanging = HangingHandlers(engine, threads, self.observer)
         self.observer.started()
 
-    def call(self) -> None:
+    def call(self, lasts: timedelta = LEASE_TIME) -> None:
         """Have a thread take what may be worked on, and hang."""
         at_work = threading.Event()
 
@@ -50,7 +52,7 @@ class Daemonlike:
             assert self.release.wait(ENOUGH)
             return work.fail("late")
 
-        site = Site("NCSA")
+        site = Site("NCSA", lease=lasts)
         site.handles(RPC)(handler)
         thread = threading.Thread(target=Worker(self.engine, site).work_once)
         thread.start()
@@ -123,6 +125,21 @@ def test_what_was_taken_over_from_a_thread_that_hangs_needs_a_person(
     [need] = daemon.needs
     assert (need.transaction, need.command) == ("50001", "amie-engine show 50001")
     assert "another was called: restart the daemon" in need.what
+
+
+def test_one_thread_is_told_as_one_and_seconds_as_seconds(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon = make(1)
+    daemon.call(lasts=timedelta(seconds=8))
+    daemon.pass_time(seconds=20)
+    assert "was called 20 s ago, and is still at work" in caplog.text
+    assert "The one thread that calls handlers hangs: no further handler is called" in caplog.text
+    [need] = daemon.needs
+    assert "has been at work on it for 20 s, longer than its lease" in need.what
+    [row] = daemon.engine.work.open()
+    assert row.status == "hanging"
+    assert daemon.engine.status().work["hanging"] == 1
 
 
 def test_nor_is_that_said_of_what_a_daemon_that_is_gone_left(make: Make, clock: Clock) -> None:

@@ -253,7 +253,7 @@ def test_while_one_handler_is_waited_for_what_another_decides_is_sent_and_nothin
     loop.join(ENOUGH)
     assert not loop.is_alive()
     assert events[events.index("stopping") :] == ["stopping", "sent", "sent"]
-    assert caplog.text.count("was called 0 min ago: it is waited for.") == 2
+    assert caplog.text.count("was called 0 s ago: it is waited for.") == 2
 
 
 def test_a_signal_ends_the_wait_before_another_attempt(tmp_path: Path) -> None:

@@ -388,6 +388,17 @@ def test_without_a_handler_the_packet_waits_and_is_worked_on_as_soon_as_there_is
     assert Worker(engine, tiny_site()).work_once()[Worked.REPLIED] == 1
 
 
+def test_two_workers_that_both_have_no_handler_put_it_on_record_once(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.receive(request())
+    [seen_by_both] = engine.work.ready()
+    for _ in range(2):
+        assert _worker(engine).work_on(seen_by_both) is Worked.DEFERRED
+    assert _events(engine) == ["packet_received", "work_deferred"]
+    assert caplog.text.count("no handler for request_project_create is registered") == 1
+
+
 def test_an_answer_given_meanwhile_is_not_taken_for_the_handlers_failure(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,7 +15,9 @@ from amie_engine.cli.opening import find_transaction, open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog, Transaction
 from amie_engine.cli.output import one_line, output_console, print_json
 from amie_engine.cli.tables import print_quarantine, print_story, print_transactions
+from amie_engine.cli.work_words import work_sentence
 from amie_engine.engine import Due, Engine, QuarantinedItem
+from amie_engine.engine.state import OutboxEntry
 from amie_engine.engine.views import as_json as json_values
 from amie_engine.errors import QuarantineNotFound, SettingsError
 from amie_engine.log.events import EventType
@@ -76,8 +78,9 @@ def show(
 ) -> None:
     """Tell the whole story of one transaction: packets, decisions, work, replies, in order.
 
-    At the end it says whose turn it is, what is due, and what the draft of the reply still lacks. With
-    --documents, a handler that failed has its traceback there too.
+    At the end it says what is being sent; else whose turn it is, what is due and what the draft of the reply
+    still lacks, and how the work of the site's handler stands, with what to type. With --documents, a handler
+    that failed has its traceback there too.
 
     With --documents --redact, names, addresses and free text are pseudonyms, the same for the same value
     everywhere in this log. A story without documents holds nothing of the kind.
@@ -103,14 +106,19 @@ def show(
         console = output_console()
         print_story(console, story)
         due = engine.expected_reply(name)
-        sending = [outgoing for outgoing in engine.outbox.open() if outgoing.stream == story.stream]
-    if due.turn is not None:
+        with engine.view() as view:
+            sending = [entry for entry in view.require(name).outbox if entry.is_open]
+        work = [row for row in engine.work.open() if row.stream == story.stream]
+        now = engine.now()
+    if sending:
+        for entry in sending:
+            console.print(_on_its_way(entry, due.waits_for))
+    elif due.turn is not None:
         console.print(_whose_turn(due))
-    for outgoing in sending:
-        if outgoing.attempted_at is not None and outgoing.status == "attempting":
-            console.print(_not_known(outgoing.attempted_at, outgoing.attempts))
     if not documents and any(entry.event in _TELLS_MORE for entry in story.entries):
         console.print(f"`amie-engine show {shlex.quote(name)} --documents` tells in full what went wrong.")
+    for row in () if sending else work:
+        console.print(work_sentence(row, now, shlex.quote(name)), soft_wrap=True, markup=False)
 
 
 def quarantine(
@@ -155,12 +163,20 @@ def quarantine(
             _print_bytes(engine.quarantined(item), as_json=as_json)
 
 
+def _on_its_way(entry: OutboxEntry, waits_for: str | None) -> str:
+    """What of the site's is in the outbox, and has not arrived as far as is known."""
+    what = "The call that sets it failed" if entry.packet_type is None else f"The site's {entry.packet_type}"
+    if waits_for is not None:
+        return f"{what} is sent once transaction {waits_for} has ended."
+    sets_failed = entry.packet_type is None or entry.inform_status == "failure"
+    told = "It is being set failed. " if sets_failed else ""
+    if entry.attempted_at is None or entry.status != "attempting":
+        return f"{told}{what} is not sent yet: it waits in the outbox for `amie-engine run`."
+    return f"{told}{what} {_not_known(datetime.fromisoformat(entry.attempted_at), entry.attempts)}"
+
+
 def _whose_turn(due: Due) -> str:
     types = " or ".join(due.packet_types)
-    if due.waits_for is not None:
-        return f"The site's {types} is sent once transaction {due.waits_for} has ended."
-    if due.sending:
-        return f"The site's reply is being sent: {types} is due."
     if due.turn != "site" or due.packet is None:
         return f"It is the {due.turn}'s turn: {types} is due."
     lacking = f"; the draft lacks {', '.join(due.missing)}" if due.missing else ""
@@ -171,7 +187,7 @@ def _not_known(attempted_at: datetime, attempts: int) -> str:
     times = "once" if attempts == 1 else f"{attempts} times"
     last = f"{attempted_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return (
-        f"It was sent {times}, last at {last}, and whether it has arrived is not known yet: the log of"
+        f"was sent {times}, last at {last}, and whether it has arrived is not known yet: the log of"
         " `amie-engine run` says why. It looks for it at the service some minutes later, and sends it again"
         " if it isn't there."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -24,6 +25,9 @@ __all__ = ["reconcile"]
 DIFFERS = 3
 """The exit status where log and service differ: 1 is an error, 2 a mistake in the call."""
 
+NOT_ALL_ASKED = 1
+"""The exit status where they agree as far as is known, and the service could not be asked about some."""
+
 
 def reconcile(
     take_in: Annotated[
@@ -45,8 +49,9 @@ def reconcile(
     --take-in, the packets that the service has and the log has not are taken in, as polling does, and what
     differs after that is shown. Nothing is sent, and no handler is called.
 
-    Exit status: 0 where both agree, 3 where something differs. What has still to be sent, what the service
-    refused, and an inform that it goes on listing after the end are no differences.
+    Exit status: 0 where both agree, 3 where something differs, 1 where nothing does and the service could not
+    be asked about some. What has still to be sent, what the service refused, and an inform that it goes on
+    listing after the end are no differences.
 
     Examples:
 
@@ -59,12 +64,17 @@ def reconcile(
     with open_client(settings) as client, open_engine(settings) as engine:
         result = Reconciler(engine, client).reconcile(take_in=take_in)
     if as_json:
-        standings = [json_values(each) | {"differs": each.differs} for each in result.standings]
+        standings = [
+            json_values(each) | {"differs": each.differs and each.is_told, "told": each.is_told}
+            for each in result.standings
+        ]
         print_json({"agrees": result.agrees, "taken_in": result.taken_in, "transactions": standings})
     else:
         _print(output_console(), result, everything=everything)
-    if not result.agrees:
+    if _differing(result):
         raise typer.Exit(DIFFERS)
+    if not result.agrees:
+        raise typer.Exit(NOT_ALL_ASKED)
 
 
 def _print(console: Console, result: Reconciliation, *, everything: bool) -> None:
@@ -80,18 +90,35 @@ def _print(console: Console, result: Reconciliation, *, everything: bool) -> Non
         console.print(f"  {command}", soft_wrap=True, markup=False, style="bold")
     if rows:
         console.print()
-    console.print(_summary(result))
+    for line in _summary(result):
+        console.print(line, soft_wrap=True)
 
 
-def _summary(result: Reconciliation) -> str:
-    count, differing = len(result.standings), len(result.differing)
+def _differing(result: Reconciliation) -> list[Standing]:
+    """Those on which the two are known to disagree."""
+    return [each for each in result.differing if each.is_told]
+
+
+def _summary(result: Reconciliation) -> Iterator[str]:
+    count, differing = len(result.standings), len(_differing(result))
+    untold = sum(not each.is_told for each in result.standings)
     if count == 0:
-        return "Nothing is open, here or there."
-    of = f"{count} transaction{'s' if count > 1 else ''}"
-    if differing:
-        return f"Log and service differ on {differing} of {of}."
-    to_do = sum(bool(each.commands) for each in result.standings)
-    return f"Log and service agree on {of}{f'; on {to_do} there is something to do' if to_do else ''}."
+        yield "Nothing is open, here or there."
+    elif differing:
+        yield f"Log and service differ on {differing} of {_transactions(count)}."
+    elif untold < count:
+        to_do = sum(bool(each.commands) for each in result.standings)
+        what = f"; on {to_do} there is something to do" if to_do else ""
+        yield f"Log and service agree on {_transactions(count - untold)}{what}."
+    if untold:
+        yield (
+            f"The service could not be asked about {untold} of {_transactions(count)}. Try again later:"
+            " amie-engine reconcile"
+        )
+
+
+def _transactions(count: int) -> str:
+    return f"{count} transaction{'' if count == 1 else 's'}"
 
 
 def _table(standings: list[Standing]) -> Table:

@@ -11,20 +11,20 @@ from rich.table import Table
 from rich.text import Text
 
 from amie_engine.cli.output import one_line
-from amie_engine.cli.tables import age
+from amie_engine.cli.tables import age, process_text
 from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.needs import Need, NeedKind
 from amie_engine.engine.service import Service, ServiceState
 from amie_engine.engine.status import OpenCount, Status
 
-__all__ = ["print_status", "shown_daemon"]
+__all__ = ["print_status"]
 
 _SHOWN = 6
 """How much of what needs a person fits on the screen."""
 
 _GOOD, _WARN, _BAD = "green", "yellow", "bold red"
-_WORK_STYLES = {"parked": _BAD, "asking": "bold magenta", "retrying": _WARN}
+_WORK_STYLES = {"parked": _BAD, "hanging": _BAD, "asking": "bold magenta", "retrying": _WARN}
 
 
 def print_status(
@@ -51,11 +51,6 @@ def print_status(
     console.print(table)
     console.print()
     _print_needs(console, status.needs, status.now, given, everything=everything)
-
-
-def shown_daemon(daemon: Daemon) -> str:
-    """Return a daemon as an operator knows it."""
-    return f"{one_line(daemon.host)} (process {daemon.number})"
 
 
 def _rows(status: Status, warning: timedelta) -> Iterator[tuple[str, list[Text]]]:
@@ -104,7 +99,7 @@ def _daemons(daemons: Sequence[Daemon], now: datetime) -> Iterator[Text]:
     stopped = [daemon for daemon in daemons if daemon.stopped_at is not None]
     others = [daemon for daemon in daemons if daemon.stopped_at is None]
     for daemon in others or stopped[-1:]:
-        name = shown_daemon(daemon)
+        name = process_text(daemon.process)
         if daemon.is_alive(now):
             yield Text.assemble(("at work", _GOOD), f" on {name}, started {age(daemon.started_at, now)} ago")
         elif daemon.stopped_at is not None:

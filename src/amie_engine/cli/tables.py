@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from amie_engine._spans import span_text
 from amie_engine.audit import Story
 from amie_engine.cli.output import one_line, printable, shown
 from amie_engine.engine import QuarantinedItem, TransactionSummary
+from amie_engine.engine.processes import host_of, number_of
 from amie_engine.protocol import TRANSACTION_TYPES, State
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "print_quarantine",
     "print_story",
     "print_transactions",
+    "process_text",
     "state_text",
     "transactions_table",
     "type_name",
@@ -37,12 +40,12 @@ WHO_STYLES = {"hub": "cyan", "site": "magenta", "engine": "dim"}
 
 def age(since: datetime, now: datetime) -> str:
     """Return how long ago something was, in its largest unit; or how far ahead it is."""
-    seconds = (now - since).total_seconds()
-    sign, seconds = ("in ", -seconds) if seconds < 0 else ("", seconds)
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{sign}{int(seconds // length)} {unit}"
-    return f"{sign}{int(seconds)} s"
+    return f"in {span_text(since - now)}" if since > now else span_text(now - since)
+
+
+def process_text(name: str) -> str:
+    """Return a process, by its name in the log, as an operator knows it."""
+    return f"{one_line(host_of(name))} (process {number_of(name)})"
 
 
 def state_text(state: str) -> Text:

@@ -14,8 +14,8 @@ import typer
 from amie_engine.cli.opening import open_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubOfLog, SiteOfLog
 from amie_engine.cli.output import output_console, print_json
-from amie_engine.cli.status_screen import print_status, shown_daemon
-from amie_engine.cli.tables import age
+from amie_engine.cli.status_screen import print_status
+from amie_engine.cli.tables import age, process_text
 from amie_engine.engine import Engine
 from amie_engine.engine.daemons import SEEN_WITHIN, Daemon
 from amie_engine.errors import SettingsError
@@ -112,12 +112,18 @@ def _judge(
     newest = max(alive or here, key=lambda daemon: daemon.seen_at)
     seen = f"it gave a sign of life {age(newest.seen_at, now)} ago"
     if alive:
-        return True, f"The daemon on {shown_daemon(newest)} is at work: {seen}."
+        return True, f"The daemon on {process_text(newest.process)} is at work: {seen}."
     if newest.stopped_at is not None:
-        return False, f"The daemon on {shown_daemon(newest)} has stopped, {age(newest.stopped_at, now)} ago."
+        return (
+            False,
+            f"The daemon on {process_text(newest.process)} has stopped, {age(newest.stopped_at, now)} ago.",
+        )
     if newest.is_gone:
-        return False, f"The daemon on {shown_daemon(newest)} is gone, and did not stop in good order; {seen}."
-    return False, f"The daemon on {shown_daemon(newest)} is silent: {seen}."
+        return (
+            False,
+            f"The daemon on {process_text(newest.process)} is gone, and did not stop in good order; {seen}.",
+        )
+    return False, f"The daemon on {process_text(newest.process)} is silent: {seen}."
 
 
 def _as_given(*, database: str | None, site: str | None, hub: str | None, config: Path | None) -> str:

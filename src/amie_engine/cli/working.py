@@ -24,6 +24,7 @@ from amie_engine.cli.options import (
 )
 from amie_engine.cli.output import one_line, output_console, print_json, shown, tell
 from amie_engine.cli.tables import age, deadline_text
+from amie_engine.cli.work_words import to_do, waits_for
 from amie_engine.engine.work import AskedQuestion, WorkRow
 
 __all__ = ["answer", "confirm_deadline", "fail", "let_pass", "retry", "work"]
@@ -31,6 +32,7 @@ __all__ = ["answer", "confirm_deadline", "fail", "let_pass", "retry", "work"]
 _STYLES = {
     "ready": "green",
     "running": "cyan",
+    "hanging": "bold red",
     "asking": "bold magenta",
     "parked": "bold red",
     "retrying": "yellow",
@@ -47,7 +49,8 @@ def work(
     """List the site's open work: what is ready, running, waiting, blocked or asking, and for what it waits.
 
     What is asking or parked goes on only when a person does something: see answer and retry. What is blocked
-    starts by itself once the other transaction is where it has to be; let-pass has it start at once.
+    starts by itself once the other transaction is where it has to be; let-pass has it start at once. What is
+    hanging has a handler that is at work for longer than its lease.
 
     Example:
 
@@ -63,8 +66,8 @@ def work(
             console.print("There is no open work.")
             return
         console.print(_table(rows, engine.now(), engine.deadline_warning))
-        for line in _what_to_do(rows):
-            console.print(line, soft_wrap=True)
+        for why, told in to_do(rows).items():
+            console.print(f"{why.capitalize()}: {told}", soft_wrap=True)
 
 
 def answer(
@@ -118,7 +121,8 @@ def retry(
 ) -> None:
     """Have the handler of a transaction called again at once: after its failures, a refusal, or a pause.
 
-    The steps that it has done are not done again.
+    The steps that it has done are not done again. Where the site has no handler, none can be called: add one
+    and restart the daemon.
 
     Example:
 
@@ -207,39 +211,11 @@ def _table(rows: Sequence[WorkRow], now: datetime, warning: timedelta) -> Table:
             row.trans_rec_id,
             shown(row.packet_type),
             Text(row.status, style=_STYLES.get(row.status, "")),
-            shown(_waits_for(row, now)),
+            shown(waits_for(row, now)),
             age(row.opened_at, now),
             deadline_text(row.deadline, now, warning),
         )
     return table
-
-
-def _waits_for(row: WorkRow, now: datetime) -> str:
-    if row.blocked_by is not None:
-        other = row.blocked_by.trans_rec_id or row.blocked_by.stream
-        return f"transaction {other} to be {row.blocked_by.until} ({row.blocked_by.rule})"
-    if row.lease is not None:
-        return f"{row.lease.holder}, since {age(row.lease.taken_at, now)}"
-    if row.status == "asking":
-        return f"an answer: {row.reason}"
-    until = f"{age(row.not_before, now)}: " if row.not_before is not None and row.not_before > now else ""
-    attempts = f" (attempt {row.attempts})" if row.attempts else ""
-    return f"{until}{one_line(row.reason or '')}{attempts}" if row.reason else ""
-
-
-def _what_to_do(rows: Sequence[WorkRow]) -> list[str]:
-    hints = {
-        "refused": "Refused: amie-engine resend TRANS shows why, and sends it mended",
-        "asking": "Asking: amie-engine answer TRANS, then amie-engine answer TRANS ANSWER",
-        "parked": "Parked: amie-engine show TRANS --documents, then amie-engine retry TRANS",
-        "blocked": "Blocked: it starts by itself; at once with amie-engine let-pass TRANS",
-    }
-    there = {"refused" if _was_refused(row) else row.status for row in rows}
-    return [hint for status, hint in hints.items() if status in there]
-
-
-def _was_refused(row: WorkRow) -> bool:
-    return row.status == "parked" and (row.reason or "").startswith("rejected: ")
 
 
 def _print_question(asked: AskedQuestion, *, as_json: bool) -> None:

@@ -28,7 +28,10 @@ def decide_failure(state: TransactionState, reason: str, *, actor: str) -> NewEv
     _check_open(state, name)
     existing = state.outgoing(SET_FAILED)
     if existing is not None and existing.is_open:
-        raise ReplyAlreadyDecided(f"The {name} is being set failed already.", hint="")
+        raise ReplyAlreadyDecided(
+            f"The {name} is being set failed already.",
+            hint="`amie-engine run` sends it; `amie-engine show TRANS` tells whether it has arrived.",
+        )
     if state.trans_rec_id is None:
         start = state.outgoing(START)
         if start is not None and start.status == "attempting":

@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from amie_engine._spans import span_text
 from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.leases import Lease
 from amie_engine.engine.service import Service, ServiceState
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
-from amie_engine.engine.work import NO_HANDLER, WorkRow
+from amie_engine.engine.work import WorkRow
 from amie_engine.engine.work_record import ABANDONED
 
 __all__ = [
@@ -43,7 +44,8 @@ _HELD_TOO_LONG = timedelta(hours=1)
 """How long a packet may wait for one before it: the next poll fetches the transaction's history."""
 
 _FAILURES_TOO_MANY = 5
-"""After how many failures in a row a subscriber needs a person: some minutes, since its pauses grow."""
+"""After how many failures in a row a subscriber or a handler needs a person: some minutes, since its pauses
+grow."""
 
 _STREAM_SHOWN = 8
 """How much of a transaction's id in the log commands need, where it has none at the service."""
@@ -65,6 +67,7 @@ class NeedKind(StrEnum):
     PARKED = "parked"
     ASKING = "asking"
     NO_HANDLER = "no-handler"
+    FAILING = "failing"
     HANGING = "hanging"
     OVERDUE = "overdue"
     HELD = "held"
@@ -217,13 +220,15 @@ def needs_of_transactions(
     now: datetime,
 ) -> list[Need]:
     """Return what needs a person in single transactions: each transaction once, and each type of packet once
-    that the site has no handler for; that with the nearest deadline first."""
+    that the site has no handler for, or one that fails again and again; that with the nearest deadline
+    first."""
     found = {one.stream: _of_unknown(one) for one in there if UNKNOWN_AT_SERVICE in one.anomalies}
     for entry in rejected:
         found.setdefault(entry.stream, _of_rejected(entry))
     unhandled: dict[str, list[WorkRow]] = {}
+    failing: dict[str, list[WorkRow]] = {}
     for row in work:
-        if row.status == "waiting" and (row.reason or "").startswith(NO_HANDLER):
+        if row.has_no_handler:
             unhandled.setdefault(row.packet_type, []).append(row)
         elif row.waits_for_a_person:
             found.setdefault(row.stream, _of_work(row))
@@ -231,7 +236,9 @@ def needs_of_transactions(
             found.setdefault(row.stream, _of_overrun(row, row.overrun, now))
         elif _hangs_elsewhere(row, daemons, now):
             found.setdefault(row.stream, _of_taken_over(row))
-    covered = {row.stream for rows in unhandled.values() for row in rows}
+        elif row.status == "retrying" and row.attempts >= _FAILURES_TOO_MANY:
+            failing.setdefault(row.packet_type, []).append(row)
+    covered = {row.stream for rows in (*unhandled.values(), *failing.values()) for row in rows}
     for one in there:
         if one.is_overdue(now) and one.stream not in covered:
             found.setdefault(one.stream, _of_overdue(one))
@@ -239,7 +246,12 @@ def needs_of_transactions(
             found.setdefault(one.stream, _of_held(one))
     # Those without a deadline come last.
     never = datetime.max.replace(tzinfo=now.tzinfo)
-    needs = [*found.values(), *(_of_unhandled(rows) for rows in unhandled.values())]
+    is_at_work = any(daemon.is_alive(now) for daemon in daemons)
+    needs = [
+        *found.values(),
+        *(_of_unhandled(rows, is_at_work=is_at_work) for rows in unhandled.values()),
+        *(_of_failing(rows) for rows in failing.values()),
+    ]
     return sorted(needs, key=lambda need: (need.deadline or never, need.since or never))
 
 
@@ -299,10 +311,9 @@ def _hangs_elsewhere(row: WorkRow, daemons: Sequence[Daemon], now: datetime) -> 
 
 def _of_overrun(row: WorkRow, lease: Lease, now: datetime) -> Need:
     name = _name(row.trans_rec_id, row.stream)
-    minutes = round((now - lease.taken_at).total_seconds() / 60)
     what = (
-        f"The handler of {row.packet_type} has been at work on it for {minutes} min, longer than its lease:"
-        " restart the daemon"
+        f"The handler of {row.packet_type} has been at work on it for {span_text(now - lease.taken_at)},"
+        " longer than its lease: restart the daemon"
     )
     return Need(NeedKind.HANGING, what, f"amie-engine show {name}", None, name, lease.taken_at, row.deadline)
 
@@ -316,13 +327,35 @@ def _of_taken_over(row: WorkRow) -> Need:
     return Need(NeedKind.HANGING, what, f"amie-engine show {name}", None, name, row.opened_at, row.deadline)
 
 
-def _of_unhandled(rows: Sequence[WorkRow]) -> Need:
-    """That of all packets of a type that the site has no handler for."""
-    wait = "1 waits" if len(rows) == 1 else f"{len(rows)} wait"
-    what = f"The site has no handler for {rows[0].packet_type} ({wait}): add one and restart"
+def _of_unhandled(rows: Sequence[WorkRow], *, is_at_work: bool) -> Need:
+    """That of all packets of a type that the site has no handler for. While a daemon is at work, the command
+    that starts one would start a second."""
+    what = f"The site has no handler for {rows[0].packet_type} ({_wait(rows)}): add one and "
+    what += "restart the daemon" if is_at_work else "start the daemon"
+    listed = "amie-engine work"
+    command, look = (listed, None) if is_at_work else ("amie-engine run", listed)
+    return Need(NeedKind.NO_HANDLER, what, command, look, None, *_since_and_deadline(rows))
+
+
+def _of_failing(rows: Sequence[WorkRow]) -> Need:
+    """That of all packets of a type whose handler fails again and again, though it is not parked yet."""
+    worst = max(rows, key=lambda row: row.attempts)
+    what = (
+        f"The handler of {worst.packet_type} failed {worst.attempts} times ({worst.reason}; {_wait(rows)}),"
+        " and is called again"
+    )
+    command = f"amie-engine show {_name(worst.trans_rec_id, worst.stream)} --documents"
+    return Need(NeedKind.FAILING, what, command, None, None, *_since_and_deadline(rows))
+
+
+def _wait(rows: Sequence[WorkRow]) -> str:
+    return "1 waits" if len(rows) == 1 else f"{len(rows)} wait"
+
+
+def _since_and_deadline(rows: Sequence[WorkRow]) -> tuple[datetime, datetime | None]:
+    """Since when the first of some items waits, and the first deadline among them."""
     deadline = min((row.deadline for row in rows if row.deadline is not None), default=None)
-    since = min(row.opened_at for row in rows)
-    return Need(NeedKind.NO_HANDLER, what, "amie-engine run", "amie-engine work", None, since, deadline)
+    return min(row.opened_at for row in rows), deadline
 
 
 def _of_overdue(one: OpenOne) -> Need:

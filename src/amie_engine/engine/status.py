@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WORK_STATES", "OpenCount", "Status", "read_status"]
 
-WORK_STATES = ("ready", "running", "waiting", "asking", "blocked", "retrying", "parked")
+WORK_STATES = ("ready", "running", "hanging", "waiting", "asking", "blocked", "retrying", "parked")
 
 _OPEN = Statement(
     "SELECT stream, trans_rec_id, type, state, turn, deadline, held, anomalies, updated_at"
@@ -64,6 +64,12 @@ _REJECTED = Statement(
     " WHERE t.hub = :hub AND t.site = :site AND t.state NOT IN ('completed', 'failed')"
     " AND o.status = 'rejected' AND o.error_code NOT IN ('superseded', 'transaction-ended')"
     " ORDER BY t.opened_position"
+)
+# What ends a transaction: while it is on its way, nobody has to end it otherwise.
+_ENDING = Statement(
+    "SELECT stream FROM amie_outbox WHERE hub = :hub AND site = :site"
+    " AND status IN ('pending', 'attempting')"
+    " AND (kind = 'set_failed' OR packet_type = 'inform_transaction_complete')"
 )
 _QUARANTINE = Statement(
     "SELECT count(*), min(quarantined_at) FROM amie_quarantine"
@@ -151,6 +157,7 @@ def read_status(engine: Engine, view: View) -> Status:
     sending = {row[0]: row[1:] for row in counted}
     _, _, again, again_since, unknown, unknown_since = sending.get("attempting", (0, None, 0, None, 0, None))
     rejected = [RejectedEntry.of(row) for row in cursor.all(_REJECTED, key)]
+    ending = {row[0] for row in cursor.all(_ENDING, key)}
     quarantined, oldest = cursor.one(_QUARANTINE, key)
     daemons = tuple(engine.daemons.all(cursor))
     alive = [daemon for daemon in daemons if daemon.is_alive(now)]
@@ -189,6 +196,12 @@ def read_status(engine: Engine, view: View) -> Status:
             *needs_of_outbox((again, moment(again_since)), (unknown, moment(unknown_since))),
             *needs_of_quarantine(quarantined, moment(oldest)),
             *needs_of_subscribers(subscribers),
-            *needs_of_transactions(there, rejected, rows, daemons, now),
+            *needs_of_transactions(
+                [one for one in there if one.stream not in ending],
+                [entry for entry in rejected if entry.stream not in ending],
+                [row for row in rows if row.stream not in ending],
+                daemons,
+                now,
+            ),
         ),
     )

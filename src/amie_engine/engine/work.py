@@ -23,6 +23,7 @@ from amie_engine.engine.work_record import (
     decide_let_pass,
     decide_retry,
     question_of,
+    waits_for_a_handler,
 )
 from amie_engine.errors import LogError
 from amie_engine.log.events import NewEvent
@@ -32,7 +33,7 @@ from amie_engine.packet.base import Packet
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
 
-__all__ = ["NO_HANDLER", "AskedQuestion", "Assignment", "WorkQueue", "WorkRow"]
+__all__ = ["AskedQuestion", "Assignment", "WorkQueue", "WorkRow"]
 
 _OPEN = (
     "SELECT w.stream, w.packet_rec_id, w.packet_type, t.trans_rec_id, w.status, w.attempts, w.not_before,"
@@ -44,9 +45,6 @@ _OPEN = (
 _OPEN_IN_ALL = Statement(_OPEN.format(of_one=""))
 _OPEN_IN_ONE = Statement(_OPEN.format(of_one=" AND w.stream = :stream"))
 
-NO_HANDLER = "no handler for "
-"""How the reason begins for which work waits that the site has no handler for."""
-
 _WAITS_FOR_A_PERSON = ("asking", "parked")
 
 
@@ -56,8 +54,9 @@ class WorkRow:
 
     Attributes:
         status: ``ready``, ``waiting`` until a time, ``asking`` a person, ``retrying``, or ``parked`` until a
-            person has it tried again; also ``running``, while a worker has it, and ``blocked``, while another
-            transaction comes before it, or what may not go on beside it runs.
+            person has it tried again; also ``running``, while a worker has it, ``hanging``, while one has it
+            for longer than its lease, and ``blocked``, while another transaction comes before it, or what may
+            not go on beside it runs.
         attempts: How many calls of its handler have failed.
         not_before: When its handler is called next, where it waits or is tried again.
         reason: Why it waits, or what was wrong.
@@ -83,6 +82,11 @@ class WorkRow:
     blocked_by: Blocker | None = None
     lease: Lease | None = None
     overrun: Lease | None = None
+
+    @property
+    def has_no_handler(self) -> bool:
+        """Whether it waits for a handler, since the site has none for it."""
+        return waits_for_a_handler(self.status, self.reason)
 
     @property
     def waits_for_a_person(self) -> bool:
@@ -295,7 +299,7 @@ class WorkQueue:
 
         Raises:
             TransactionNotFound: The log has no such transaction.
-            WorkNotFound: Nothing in it waits to be tried again.
+            WorkNotFound: Nothing in it waits to be tried again, or the site has no handler for it.
         """
         self._decide(trans_rec_id, partial(decide_retry, actor=actor, reason=reason))
 
@@ -353,7 +357,7 @@ class WorkQueue:
         if lease is not None and not lease.is_over(now):
             return replace(row, status="running", lease=lease)
         if lease is not None and not holder_is_gone(lease.holder, lease.token):
-            row = replace(row, overrun=lease)
+            row = replace(row, status="hanging", overrun=lease)
         blocker = None if row.may_pass else waiting.get(row.stream)
         return row if blocker is None else replace(row, status="blocked", blocked_by=blocker)
 

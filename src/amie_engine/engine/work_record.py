@@ -19,10 +19,22 @@ from amie_engine.protocol import Party
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
 
-__all__ = ["ABANDONED", "WorkRecord", "decide_answer", "decide_let_pass", "decide_retry", "question_of"]
+__all__ = [
+    "ABANDONED",
+    "NO_HANDLER",
+    "WorkRecord",
+    "decide_answer",
+    "decide_let_pass",
+    "decide_retry",
+    "question_of",
+    "waits_for_a_handler",
+]
 
 ABANDONED = "abandoned"
 """What stands for an error's class where whoever was at work is gone."""
+
+NO_HANDLER = "no handler for "
+"""How the reason begins for which work waits that the site has no handler for."""
 
 
 class WorkRecord:
@@ -68,10 +80,20 @@ class WorkRecord:
         facts = {"question": name, "choices": list(choices)}
         self._end(lease, EventType.WORK_ASKED, facts, {"text": question}, actor=actor)
 
-    def deferred(self, lease: Lease, *, until: datetime | None, reason: str, actor: str) -> None:
-        """Record that the handler wants to be called again, not before a time; the lease ends."""
+    def deferred(self, lease: Lease, *, until: datetime | None, reason: str, actor: str) -> bool:
+        """Record that the handler wants to be called again, not before a time; the lease ends.
+
+        Returns:
+            Whether that is news: what waits from round to round for the same reason, and until no time, is
+            recorded once.
+        """
         facts = {"reason": storable(reason), "not_before": None if until is None else format_time(until)}
-        self._end(lease, EventType.WORK_DEFERRED, facts, actor=actor)
+        waits = ("waiting", facts["not_before"], facts["reason"])
+
+        def is_news(item: WorkItem) -> bool:
+            return until is not None or (item.status, item.not_before, item.reason) != waits
+
+        return self._end(lease, EventType.WORK_DEFERRED, facts, actor=actor, is_news=is_news)
 
     def failed(
         self, lease: Lease, error: str, attempt: int, *, retry_at: datetime | None, details: str, actor: str
@@ -152,16 +174,22 @@ class WorkRecord:
         document: Any = None,
         *,
         actor: str,
-    ) -> None:
-        def note(unit: UnitOfWork) -> None:
+        is_news: Callable[[WorkItem], bool] = lambda _: True,
+    ) -> bool:
+        """End a lease, and record what the work came to; tell whether there was something to be recorded."""
+
+        def note(unit: UnitOfWork) -> bool:
             end_lease(unit, lease)
             state = unit.state(lease.stream)
             item = state.item(lease.packet_rec_id)
-            if item is not None and item.status != "done":
-                unit.append(state, [_event(event_type, state, item, facts, document, actor=actor)])
+            if item is None or item.status == "done" or not is_news(item):
+                return False
+            unit.append(state, [_event(event_type, state, item, facts, document, actor=actor)])
+            return True
 
-        in_unit(self._engine.log, note)
+        recorded = in_unit(self._engine.log, note)
         has_ended(lease)
+        return recorded
 
 
 def question_of(state: TransactionState, name: str | None) -> tuple[WorkItem, Question]:
@@ -203,17 +231,28 @@ def decide_answer(state: TransactionState, answer: str, *, question: str | None,
     return _event(EventType.WORK_ANSWERED, state, item, facts, {"answer": answer}, actor=actor)
 
 
+def waits_for_a_handler(status: str, reason: str | None) -> bool:
+    """Whether work in a state waits for a handler, since the site has none for it."""
+    return status == "waiting" and (reason or "").startswith(NO_HANDLER)
+
+
 def decide_retry(state: TransactionState, *, actor: str, reason: str) -> NewEvent:
     """Return the event by which a person has work tried again at once.
 
     Raises:
-        WorkNotFound: No work of the transaction waits to be tried again.
+        WorkNotFound: No work of the transaction waits to be tried again, or the site has no handler for it.
     """
     item = next((item for item in state.work if item.status in ("parked", "retrying", "waiting")), None)
     if item is None:
         raise WorkNotFound(
             f"No work waits to be tried again in transaction {state.trans_rec_id or state.stream}.",
             hint="`amie-engine work` shows what waits, and for what.",
+        )
+    if waits_for_a_handler(item.status, item.reason):
+        raise WorkNotFound(
+            f"The site has no handler for the {item.packet_type} of transaction"
+            f" {state.trans_rec_id or state.stream}: there is none that could be called again.",
+            hint="Add one and restart the daemon: it is called then.",
         )
     return _event(EventType.WORK_RESUMED, state, item, {"reason": storable(reason)}, actor=actor)
 

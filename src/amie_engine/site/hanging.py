@@ -6,6 +6,7 @@ import logging
 from datetime import datetime, timedelta
 
 from amie_engine._logging import about
+from amie_engine._spans import span_text
 from amie_engine.engine import Engine
 from amie_engine.engine.work import WorkRow
 from amie_engine.site.observing import Observer
@@ -49,10 +50,13 @@ class HangingHandlers:
             return
         self._all_hang = all_hang
         if all_hang:
+            which = "The one thread that calls handlers hangs"
+            if self._threads > 1:
+                which = f"All {self._threads} threads that call handlers hang"
             logger.error(
-                "All %d threads that call handlers hang: no further handler is called until the daemon is"
-                " restarted. It gives no sign of life any more.",
-                self._threads,
+                "%s: no further handler is called until the daemon is restarted. It gives no sign of life any"
+                " more.",
+                which,
                 extra=about(count=self._threads),
             )
         else:
@@ -92,7 +96,7 @@ def _called(row: WorkRow, now: datetime) -> str:
     lasted = timedelta() if row.lease is None else now - row.lease.taken_at
     return (
         f"The handler of {row.packet_type} for packet {row.packet_rec_id} of transaction {row.trans_rec_id}"
-        f" was called {lasted.total_seconds() / 60:.0f} min ago"
+        f" was called {span_text(lasted)} ago"
     )
 
 

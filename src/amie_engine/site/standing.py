@@ -88,8 +88,13 @@ class Standing:
 
     @property
     def differs(self) -> bool:
-        """Whether service and log disagree."""
+        """Whether service and log disagree, or nobody knows: see `is_told`."""
         return self.verdict not in _AGREE
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the service could be asked for it."""
+        return self.verdict is not Verdict.UNTOLD
 
 
 def judge_listed(state: TransactionState, listed: Sequence[Packet]) -> Standing | None:

@@ -19,8 +19,8 @@ from typing import Any
 from amie_engine._logging import about
 from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
-from amie_engine.engine.unit import storable
-from amie_engine.engine.work import NO_HANDLER, Assignment, WorkRow
+from amie_engine.engine.work import Assignment, WorkRow
+from amie_engine.engine.work_record import NO_HANDLER
 from amie_engine.errors import (
     AMIEEngineError,
     EngineError,
@@ -181,9 +181,7 @@ class Worker:
         handler = self._site.handler_for(row.packet_type)
         try:
             if handler is None:
-                reason = _no_handler_for(row)
-                logger.warning("%s waits: %s.", _shown(row), reason, extra=_about(row))
-                end = self._defer(row, lease, Deferral(None, reason), "worker")
+                end = self._wait_for_a_handler(row, lease)
             elif lease.taken_over_from is not None and self._is_parked_after(lease, row):
                 end = Worked.PARKED
             else:
@@ -266,7 +264,7 @@ class Worker:
             seconds = self._stopwatch() - began
             self._observer.handled(row, seconds)
         if isinstance(answer, Deferral):
-            return self._defer(row, assignment.lease, answer, f"handler {name}")
+            return self._defer(assignment.lease, answer, f"handler {name}")
         if not isinstance(answer, Packet):
             raise HandlerReturnedNothing(
                 f"The handler {name} returned {type(answer).__name__} for packet {row.packet_rec_id}."
@@ -275,14 +273,19 @@ class Worker:
         self._engine.work.record.replied(assignment.lease, answer, work=done, actor=f"handler {name}")
         return Worked.REPLIED
 
-    def _defer(self, row: WorkRow, lease: Lease, deferral: Deferral, actor: str) -> Worked:
-        """Record that an item waits; once, where it waits from round to round for the same reason."""
-        until, reason = deferral.until, storable(deferral.reason)
+    def _wait_for_a_handler(self, row: WorkRow, lease: Lease) -> Worked:
+        """Record that the site has no handler for an item, and tell of it where no other worker has."""
+        reason = _no_handler_for(row)
+        if self._engine.work.record.deferred(lease, until=None, reason=reason, actor="worker"):
+            logger.warning("%s waits: %s.", _shown(row), reason, extra=_about(row))
+        return Worked.DEFERRED
+
+    def _defer(self, lease: Lease, deferral: Deferral, actor: str) -> Worked:
+        """Record that an item waits, as its handler wants it."""
+        until = deferral.until
         if until is not None and until <= self._engine.now():
             until = None  # else it would be called again in the same moment, on and on
-        on_record = row.status == "waiting" and row.not_before is None and row.reason == reason
-        if until is not None or not on_record:
-            self._engine.work.record.deferred(lease, until=until, reason=reason, actor=actor)
+        self._engine.work.record.deferred(lease, until=until, reason=deferral.reason, actor=actor)
         return Worked.DEFERRED
 
     def _failed(self, lease: Lease, row: WorkRow, attempt: int, error: BaseException, handler: str) -> Worked:
