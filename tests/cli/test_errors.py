@@ -116,8 +116,8 @@ def test_what_nobody_foresaw_is_called_a_defect_and_its_text_is_not_shown(
 
 def test_a_traceback_is_shown_to_who_asks_for_one(amie: Amie, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMIE_ENGINE_TRACEBACK", "1")
-    Path("oursite.py").write_text("def site():\n    raise LookupError('no such resource')\n")
-    result = amie("run", "--site", "oursite:site")
+    Path("raising.py").write_text("def site():\n    raise LookupError('no such resource')\n")
+    result = amie("run", "--site", "raising:site")
     assert result.status == 2
     assert "no such resource" in flat(result.err)
 
