@@ -23,6 +23,7 @@ from tests.site.site_world import (
     AFTER,
     BEFORE,
     KEY,
+    NO_KEY,
     UNKNOWN_FAULT,
     FlakyService,
     World,
@@ -362,9 +363,21 @@ def test_one_connection_that_is_cut_hides_no_other_transaction(
     listing = (200, the_listing(flaky_world), "application/json")
     service.fail("GET", listing, BEFORE, BEFORE)  # the client tries it twice
     assert verdicts(reconcile(flaky_world)) == ["untold", "not-here"]
-    service.fail("GET", listing, *[BEFORE] * 4)
-    with pytest.raises(ServiceUnreachable):
-        reconcile(flaky_world)
+
+
+@pytest.mark.parametrize("faults", [[BEFORE] * 4, [UNKNOWN_FAULT, UNKNOWN_FAULT, NO_KEY]])
+def test_where_it_is_away_or_refuses_the_key_halfway_what_was_compared_is_told(
+    flaky_world: World, service: FlakyService, faults: list[Any]
+) -> None:
+    for _ in range(3):
+        flaky_world.client.start_scenario(RPC)
+    flaky_world.runner().poll_once()
+    for _ in range(3):
+        flaky_world.client.start_scenario(RPC)
+    listing = (200, the_listing(flaky_world), "application/json")
+    service.fail("GET", listing, *faults)
+    # The service would answer again; but it is asked for nothing more.
+    assert verdicts(reconcile(flaky_world)) == ["agrees"] * 3 + ["untold"] * 3
 
 
 def the_listing(world: World) -> bytes:

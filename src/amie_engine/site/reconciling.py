@@ -73,6 +73,8 @@ class Reconciler:
         self._client = client
         self._was_lost = False
         """Whether the last call was cut off: one may be, and after two the service is taken to be away."""
+        self._gave_up: AMIERequestError | None = None
+        """Why the service is asked for nothing more: it is away, or refuses the key."""
 
     def reconcile(self, *, take_in: bool = False) -> Reconciliation:
         """Compare, and return where every transaction stands.
@@ -82,8 +84,8 @@ class Reconciler:
                 again after that.
 
         Raises:
-            AMIERequestError: The service could not be asked. One that can't tell of a single transaction is
-                no error: that stands with it.
+            AMIERequestError: The service could not be asked for its list. Where it can't tell of a
+                transaction, or of any from one on, that stands with each.
             LogError: The database can't be used.
         """
         compared = self._compare()
@@ -99,7 +101,7 @@ class Reconciler:
 
     def _compare(self) -> list[Standing]:
         listing = self._client.list_packets()
-        self._was_lost = False
+        self._was_lost, self._gave_up = False, None
         opened, unreadable = open_states(self._engine)
         known = {state.trans_rec_id: state for state in opened if state.trans_rec_id is not None}
         starts = [state for state in opened if state.trans_rec_id is None]
@@ -147,6 +149,8 @@ class Reconciler:
             standing = judge_listed(state, packets) if all(known_packets(self._engine, packets)) else None
             if standing is not None:
                 return standing
+        if self._gave_up is not None:
+            return _untold(name, state, self._gave_up)
         try:
             theirs: Transaction | None = self._client.get_transaction(name)
         except ServiceNotFound:
@@ -154,7 +158,7 @@ class Reconciler:
         except AMIERequestError as error:
             is_away = isinstance(error, ServiceUnreachable) and (error.nothing_done or self._was_lost)
             if is_away or isinstance(error, ServiceAuthenticationError):
-                raise
+                self._gave_up = error
             self._was_lost = isinstance(error, ServiceUnreachable)
             return _untold(name, state, error)
         self._was_lost = False
