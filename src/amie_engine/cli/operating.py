@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -226,7 +227,11 @@ def run(
             client.amie_url,
             engine.database.url,
         )
-        runner.run(stop, on_round=_report_line if as_json else None)
+        try:
+            runner.run(stop, on_round=_report_line if as_json else None)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a third ends it at once, and not with a traceback
+            raise
 
 
 @contextmanager
