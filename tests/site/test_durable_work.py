@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sqlite3
 import subprocess
@@ -491,6 +492,7 @@ class TestLeases:
         assert working.work_once()[Worked.PARKED] == 1
         entry = engine.history("5001").entries[-1]
         assert (entry.event, entry.facts["error"], entry.facts["attempt"]) == ("work_failed", "abandoned", 2)
+        assert re.match(r"\S+ \(process \d+\) was at work, at attempt 2, and did not end it", entry.sentence)
         assert the_work(engine).status == "parked"
 
     @pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, BaseException])

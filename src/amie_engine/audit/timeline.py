@@ -10,6 +10,7 @@ from typing import Any
 from amie_engine.audit.erasures import erasures_of
 from amie_engine.engine.evolve import evolve
 from amie_engine.engine.incoming import INFORM
+from amie_engine.engine.processes import shown_process
 from amie_engine.engine.state import SET_FAILED, START, TransactionState
 from amie_engine.engine.unit import View
 from amie_engine.engine.work_record import ABANDONED
@@ -249,8 +250,8 @@ def _work_failed(event: Event, facts: Mapping[str, Any]) -> str:
     goes_on = "a person has to look" if again is None else f"it is called again at {again}"
     if facts["error"] == ABANDONED:
         return (
-            f"{event.actor} was at work, at attempt {facts['attempt']}, and did not end it: the process is"
-            f" gone, or its lease was over; {goes_on}."
+            f"{shown_process(event.actor)} was at work, at attempt {facts['attempt']}, and did not end it:"
+            f" the process is gone, or its lease was over; {goes_on}."
         )
     return f"The handler raised {facts['error']} at attempt {facts['attempt']}; {goes_on}."
 

@@ -15,7 +15,7 @@ from amie_engine._spans import span_text
 from amie_engine.audit import Story
 from amie_engine.cli.output import one_line, printable, shown
 from amie_engine.engine import QuarantinedItem, TransactionSummary
-from amie_engine.engine.processes import host_of, number_of
+from amie_engine.engine.processes import shown_process
 from amie_engine.protocol import TRANSACTION_TYPES, State
 
 __all__ = [
@@ -45,7 +45,7 @@ def age(since: datetime, now: datetime) -> str:
 
 def process_text(name: str) -> str:
     """Return a process, by its name in the log, as an operator knows it."""
-    return f"{one_line(host_of(name))} (process {number_of(name)})"
+    return one_line(shown_process(name))
 
 
 def state_text(state: str) -> Text:

@@ -7,7 +7,7 @@ import socket
 from functools import cache
 from pathlib import Path
 
-__all__ = ["host_of", "is_gone", "number_of", "this_process"]
+__all__ = ["host_of", "is_gone", "number_of", "shown_process", "this_process"]
 
 
 def this_process() -> str:
@@ -33,6 +33,11 @@ def host_of(name: str) -> str:
 def number_of(name: str) -> str:
     """Return the process's number in its name, as its host tells it."""
     return name.split(":")[1]
+
+
+def shown_process(name: str) -> str:
+    """Return a process as an operator knows it, by its name in the log; what is no such name as it is."""
+    return f"{host_of(name)} (process {number_of(name)})" if ":" in name else name
 
 
 @cache
