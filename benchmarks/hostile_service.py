@@ -29,7 +29,8 @@ _FEED_EVERY = 0.1
 
 RATES: Mapping[Fault, float] = {
     **HOSTILE,
-    Fault.EXPIRED_KEY: 0.003,  # after each, a daemon is silent for seconds
+    Fault.EXPIRED_KEY: 0.003,  # after each, a daemon is silent for seconds,
+    Fault.RATE_LIMITED: 0.003,  # and sends nothing for 15 after each of these
     Fault.RESTART: 0.002,
     Fault.LIST_OLD: 0.005,  # all that was done with in ten minutes, each time
 }
