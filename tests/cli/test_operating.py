@@ -204,6 +204,7 @@ def test_a_second_signal_ends_the_loop_though_a_handler_hangs_and_the_next_takes
             loop.process.wait(0.1)
     assert loop.end() != 0
     assert "Traceback" not in loop.errors
+    assert "internal-error" not in loop.errors
     [line] = [line for line in loop.errors.splitlines() if "Ended at once" in line]
     assert f"The handler of {RPC} for packet" in line
 

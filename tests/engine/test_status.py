@@ -71,6 +71,13 @@ def daemon(engine: Engine, **changes: Any) -> None:
     engine.daemons.note(replace(told, **changes))
 
 
+def two_answered(engine: Engine, clock: Clock) -> None:
+    """Two requests, and the site's replies in the outbox."""
+    for number in (1, 2):
+        asked(engine, clock, number)
+        answer(engine, 50_000 + number, ProjectID=f"p{number}", PiPersonID="u1", PiRemoteSiteLogin="robin")
+
+
 def needed(status: Status) -> list[tuple[str, str | None, str]]:
     return [(str(need.kind), need.transaction, need.command) for need in status.needs]
 
@@ -197,9 +204,7 @@ def test_what_cannot_be_looked_for_needs_a_person_an_hour_after_it_was_sent(
     engine: Engine, clock: Clock
 ) -> None:
     """However often: a look that fails is followed by no further attempt."""
-    for number in (1, 2):
-        asked(engine, clock, number)
-        answer(engine, 50_000 + number, ProjectID=f"p{number}", PiPersonID="u1", PiRemoteSiteLogin="robin")
+    two_answered(engine, clock)
     clock.forward(hours=5)  # the service was down
     first, second = engine.outbox.open()
     engine.outbox.attempt(first)
@@ -228,9 +233,7 @@ def test_what_cannot_be_looked_for_needs_a_person_an_hour_after_it_was_sent(
 def test_what_is_sent_again_and_what_cannot_be_looked_for_are_told_apart(
     engine: Engine, clock: Clock
 ) -> None:
-    for number in (1, 2):
-        asked(engine, clock, number)
-        answer(engine, 50_000 + number, ProjectID=f"p{number}", PiPersonID="u1", PiRemoteSiteLogin="robin")
+    two_answered(engine, clock)
     for _ in range(3):
         clock.forward(minutes=30)
         for outgoing in engine.outbox.open():

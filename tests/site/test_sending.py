@@ -107,6 +107,23 @@ def test_looking_that_fails_sends_nothing(flaky_world: World, service: FlakyServ
     assert _sent(runner) == 1
 
 
+def _sent_with_unknown_outcome(world: World, service: FlakyService, count: int) -> Runner:
+    """A runner that has sent so many replies, and knows of none whether it has arrived."""
+    for _ in range(count):
+        world.client.start_scenario(f"single:{RPC}")
+    runner = world.runner()
+    service.fail("POST", *[UNKNOWN_FAULT] * count)
+    assert len(runner.run_once().errors) == count
+    return runner
+
+
+def _with_a_new_reply(world: World, runner: Runner) -> None:
+    """Have another one decided, and not sent yet."""
+    world.client.start_scenario(f"single:{RPC}")
+    runner.poll_once()
+    runner.work_once()
+
+
 def _begun(engine: Engine) -> Outgoing:
     """What begins a transaction of the site's own, and was not sent yet."""
     engine.start(NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"]))
@@ -215,15 +232,9 @@ def test_a_clock_that_goes_back_holds_up_no_look(
 def test_two_looks_that_fail_leave_the_others_to_a_later_round_and_send_what_is_new(
     flaky_world: World, service: FlakyService, clock: Clock
 ) -> None:
-    for _ in range(6):
-        flaky_world.client.start_scenario(f"single:{RPC}")
-    runner = flaky_world.runner()
-    service.fail("POST", *[UNKNOWN_FAULT] * 6)
-    runner.run_once()
+    runner = _sent_with_unknown_outcome(flaky_world, service, 6)
     clock.forward(minutes=4)
-    flaky_world.client.start_scenario(f"single:{RPC}")
-    runner.poll_once()
-    runner.work_once()
+    _with_a_new_reply(flaky_world, runner)
 
     def looks() -> list[str]:
         """What is looked for in one round; each of it is tried twice."""
@@ -245,11 +256,7 @@ def test_what_can_never_be_looked_for_holds_up_no_other(
     flaky_world: World, service: FlakyService, clock: Clock
 ) -> None:
     """Two transactions whose histories the service can't show, and which are the oldest."""
-    for _ in range(4):
-        flaky_world.client.start_scenario(f"single:{RPC}")
-    runner = flaky_world.runner()
-    service.fail("POST", *[UNKNOWN_FAULT] * 4)
-    runner.run_once()
+    runner = _sent_with_unknown_outcome(flaky_world, service, 4)
     clock.forward(minutes=30)
     oldest = [outgoing.stream for outgoing in flaky_world.engine.outbox.open()][:2]
     service.fail("GET", *[UNKNOWN_FAULT] * 4)
@@ -391,15 +398,9 @@ def test_a_crash_between_the_note_and_the_post_sends_it_after_looking(
 def test_looking_for_much_holds_up_neither_what_is_new_nor_the_polls(
     flaky_world: World, service: FlakyService, clock: Clock
 ) -> None:
-    for _ in range(25):
-        flaky_world.client.start_scenario(f"single:{RPC}")
-    runner = flaky_world.runner()
-    service.fail("POST", *[UNKNOWN_FAULT] * 25)
-    assert len(runner.run_once().errors) == 25
+    runner = _sent_with_unknown_outcome(flaky_world, service, 25)
     clock.forward(minutes=4)
-    flaky_world.client.start_scenario(f"single:{RPC}")
-    runner.poll_once()
-    runner.work_once()
+    _with_a_new_reply(flaky_world, runner)
 
     def looked() -> tuple[str, int]:
         calls = len(service.calls)

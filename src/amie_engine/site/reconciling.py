@@ -113,27 +113,19 @@ class Reconciler:
         names = dict.fromkeys((*known, *(name for name in told if name is not None), *listed, *begun))
         known |= states_of(self._engine, (name for name in names if name not in known))
         in_quarantine = {item.quarantine_id for item in self._engine.quarantine()}
-        standings = [
-            told.get(name)
-            or self._readable_standing(name, known.get(name), listed.get(name, ()), starts, in_quarantine)
-            for name in sorted(names, key=lambda name: (len(name), name))
-        ]
+
+        def stands(name: str) -> Standing:
+            if name in told:
+                return told[name]
+            try:
+                return self._standing(name, known.get(name), listed.get(name, ()), starts, in_quarantine)
+            except EventUnreadable as error:  # of one that has ended here
+                return _unreadable(name, error)
+
+        standings = [stands(name) for name in sorted(names, key=lambda name: (len(name), name))]
         found = {standing.stream for standing in standings}
         standings += [judge_unlisted_start(each) for each in starts if each.stream not in found]
         return [*standings, *nameless, *self._without_transaction(listing, in_quarantine)]
-
-    def _readable_standing(
-        self,
-        name: str,
-        state: TransactionState | None,
-        listed: Iterable[Any],
-        starts: list[TransactionState],
-        in_quarantine: set[str],
-    ) -> Standing:
-        try:
-            return self._standing(name, state, listed, starts, in_quarantine)
-        except EventUnreadable as error:  # of one that has ended here
-            return _unreadable(name, error)
 
     def _standing(
         self,
