@@ -301,11 +301,12 @@ def assert_two_who_begin_together_are_kept_apart(one: Engine, other: Engine) -> 
     def take(engine: Engine, row: WorkRow) -> bool:
         together.wait(30)
         lease = engine.work.take_first([row], lasts=timedelta(minutes=5))
+        begins = lease is not None and engine.work.begin(lease) is not None
         together.wait(30)
         if lease is not None:
             engine.leases.give_back(lease)
         together.wait(30)
-        return lease is not None
+        return begins
 
     with ThreadPoolExecutor(2) as pool:
         for _ in range(25):

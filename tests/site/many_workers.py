@@ -116,6 +116,8 @@ def check_that_others_items_are_passed_by(url: str) -> None:
 
 def check_that_trouble_with_the_log_keeps_no_lease(url: str) -> None:
     """Whoever has taken a lease looks who else is at work: where that fails, nobody is at work under it."""
+    site = Site(NAME)
+    site.handles("request_project_create")(lambda packet, work: work.reply)
     lasts = timedelta(minutes=5)
     table = "ALTER TABLE {} RENAME TO {}".format
     with Engine(url, site=NAME) as engine:
@@ -125,7 +127,7 @@ def check_that_trouble_with_the_log_keeps_no_lease(url: str) -> None:
         with engine.database.write() as cursor:
             cursor.run(Statement(table("amie_transactions", "elsewhere")))
         with pytest.raises(LogError):
-            engine.work.take_first([second], lasts=lasts)
+            Worker(engine, site).work_on(second)
         with engine.database.write() as cursor:
             cursor.run(Statement(table("elsewhere", "amie_transactions")))
         assert [row.status for row in engine.work.open()] == ["running", "ready"]

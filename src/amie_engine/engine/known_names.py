@@ -7,7 +7,7 @@ grant or the project: AMIE has these as optional in many packets. What it leaves
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from amie_engine.log.statements import Cursor, ListStatement
 from amie_engine.packet.naming import Kind
@@ -19,26 +19,24 @@ Names = Mapping[str, frozenset[str]]
 
 _Name = tuple[str, str]
 
-# Two queries in one, so that each database uses the index for either.
-_PERSONS = ListStatement(
-    "SELECT person_id, global_id, merged_into FROM amie_directory_persons"
+# All in one query, whose parts each use an index: a name that is both a person's and a project's finds both.
+_KNOWN = ListStatement(
+    "SELECT 'person', person_id, global_id, merged_into FROM amie_directory_persons"
     " WHERE hub = :hub AND site = :site AND person_id IN ({each})"
-    " UNION SELECT person_id, global_id, merged_into FROM amie_directory_persons"
+    " UNION SELECT 'person', person_id, global_id, merged_into FROM amie_directory_persons"
     " WHERE hub = :hub AND site = :site AND global_id IN ({each})"
+    " UNION SELECT 'project', project_id, resource, grant_number FROM amie_directory_projects"
+    " WHERE hub = :hub AND site = :site AND project_id IN ({each})"
+    " UNION SELECT 'project', project_id, resource, grant_number FROM amie_directory_projects"
+    " WHERE hub = :hub AND site = :site AND grant_number IN ({each})"
 )
 # No index leads from a kept person to those merged into it: this one is for a few names.
 _PERSONS_WITH_MERGED = ListStatement(
     "SELECT person_id, global_id, merged_into FROM amie_directory_persons WHERE hub = :hub AND site = :site"
     " AND (person_id IN ({each}) OR global_id IN ({each}) OR merged_into IN ({each}))"
 )
-_PROJECTS = ListStatement(
-    "SELECT project_id, resource, grant_number FROM amie_directory_projects"
-    " WHERE hub = :hub AND site = :site AND project_id IN ({each})"
-    " UNION SELECT project_id, resource, grant_number FROM amie_directory_projects"
-    " WHERE hub = :hub AND site = :site AND grant_number IN ({each})"
-)
-
 _PersonRow = tuple[str, str | None, str | None]
+_ProjectRow = tuple[str, str, str | None]
 
 
 class KnownNames:
@@ -51,20 +49,19 @@ class KnownNames:
     """
 
     def __init__(self, cursor: Cursor, key: Mapping[str, str], named: Iterable[Names]) -> None:
-        named = tuple(named)
-        persons = _of_kinds(named, Kind.LOCAL_ID, Kind.GLOBAL_ID)
+        names = _of_kinds(named, Kind.LOCAL_ID, Kind.GLOBAL_ID, Kind.PROJECT, Kind.GRANT)
+        persons, projects = _known(cursor, key, names)
         self._leads_to: defaultdict[_Name, set[_Name]] = defaultdict(set)
-        for person_id, global_id, merged_into in _persons(cursor, key, _PERSONS, persons):
+        for person_id, global_id, merged_into in persons:
             local = (Kind.LOCAL_ID, person_id)
             if global_id is not None:
                 self._leads_to[local].add((Kind.GLOBAL_ID, global_id))
                 self._leads_to[Kind.GLOBAL_ID, global_id].add(local)
             if merged_into is not None:
                 self._leads_to[local].add((Kind.LOCAL_ID, merged_into))
-        projects = _of_kinds(named, Kind.PROJECT, Kind.GRANT)
         self._grants: defaultdict[str, set[str]] = defaultdict(set)
         self._projects: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-        for project, resource, grant in _PROJECTS.all(cursor, key, projects) if projects else ():
+        for project, resource, grant in projects:
             if grant is not None:
                 self._grants[project].add(grant)
                 self._projects[grant].add((project, resource))
@@ -117,24 +114,37 @@ def read_names_around(cursor: Cursor, key: Mapping[str, str], names: Names) -> s
     persons = _of_kinds([names], Kind.LOCAL_ID, Kind.GLOBAL_ID)
     projects = _of_kinds([names], Kind.PROJECT, Kind.GRANT)
     found = persons | projects
-    for row in _persons(cursor, key, _PERSONS_WITH_MERGED, persons):
+    for row in _followed(persons, lambda left: _PERSONS_WITH_MERGED.all(cursor, key, left)):
         found |= {name for name in row if name is not None}
-    for project, _, grant in _PROJECTS.all(cursor, key, projects) if projects else ():
+    for project, _, grant in _known(cursor, key, projects)[1]:
         found |= {project} if grant is None else {project, grant}
     return found
 
 
-def _persons(
-    cursor: Cursor, key: Mapping[str, str], statement: ListStatement, names: Iterable[str]
-) -> set[_PersonRow]:
-    """The directory's persons of these names, those of the names that they have besides, and so on: mostly,
-    the second look finds nobody new."""
+def _known(
+    cursor: Cursor, key: Mapping[str, str], names: set[str]
+) -> tuple[set[_PersonRow], set[_ProjectRow]]:
+    """The directory's persons of these names, with those of the names that they have besides, and so on; and
+    its projects."""
+    projects: set[_ProjectRow] = set()
+
+    def look(left: set[str]) -> list[_PersonRow]:
+        rows = _KNOWN.all(cursor, key, left)
+        projects.update(row[1:] for row in rows if row[0] == "project")
+        return [row[1:] for row in rows if row[0] == "person"]
+
+    return _followed(names, look), projects
+
+
+def _followed(names: set[str], look: Callable[[set[str]], Iterable[_PersonRow]]) -> set[_PersonRow]:
+    """What a look for some names finds of persons, and one for the names that they have besides, and so on:
+    mostly, the second finds nobody new."""
     found: set[_PersonRow] = set()
     asked: set[str] = set()
-    left = set(names)
+    left = names
     while left:
         asked |= left
-        found |= set(statement.all(cursor, key, left))
+        found |= set(look(left))
         left = {name for row in found for name in row if name is not None} - asked
     return found
 

@@ -25,6 +25,7 @@ __all__ = [
     "end_lease",
     "has_ended",
     "holder_is_gone",
+    "is_free",
     "lasts_until",
     "new_token",
     "no_longer_at_work",
@@ -34,17 +35,16 @@ __all__ = [
 LEASE_TIME = timedelta(minutes=15)
 """How long a handler may take from one sign of life to the next, unless a site says otherwise."""
 
+_MAY_BEGIN = Statement(
+    "SELECT l.holder, l.expires_at, l.token FROM amie_work w"
+    " LEFT JOIN amie_leases l ON l.stream = w.stream AND l.packet_rec_id = w.packet_rec_id"
+    " WHERE w.stream = :stream AND w.packet_rec_id = :packet_rec_id"
+    " AND w.status IN ('ready', 'waiting', 'retrying')"
+    " AND (w.not_before IS NULL OR w.not_before <= :taken_at)"
+)
 # On PostgreSQL, whoever appends to the transaction just now, or takes the same item, holds the row: another
 # item is found faster than waiting for them.
-_MAY_BEGIN = Statement(
-    "SELECT 1 FROM amie_work WHERE stream = :stream AND packet_rec_id = :packet_rec_id"
-    " AND status IN ('ready', 'waiting', 'retrying') AND (not_before IS NULL OR not_before <= :taken_at)"
-)
-_MAY_BEGIN_LOCKED = Statement(f"{_MAY_BEGIN.sql} FOR UPDATE SKIP LOCKED")
-_HELD = Statement(
-    "SELECT holder, expires_at, token FROM amie_leases"
-    " WHERE stream = :stream AND packet_rec_id = :packet_rec_id"
-)
+_MAY_BEGIN_LOCKED = Statement(f"{_MAY_BEGIN.sql} FOR UPDATE OF w SKIP LOCKED")
 _MAY_BEGIN_AMONG = ListStatement(
     "SELECT w.stream, w.packet_rec_id, l.holder, l.expires_at, l.token FROM amie_work w"
     " LEFT JOIN amie_leases l ON l.stream = w.stream AND l.packet_rec_id = w.packet_rec_id"
@@ -179,11 +179,7 @@ class Leases:
             return
         values = {"taken_at": format_time(now)}
         rows = _MAY_BEGIN_AMONG.all(cursor, values, {stream for stream, _ in items})
-        free = {
-            (stream, packet_rec_id)
-            for stream, packet_rec_id, *held in rows
-            if held[0] is None or _may_be_taken_over(held, now)
-        }
+        free = {(stream, packet_rec_id) for stream, packet_rec_id, *held in rows if is_free(held, now)}
         yield from (item for item in items if item in free)
 
     def _take_in(
@@ -192,12 +188,10 @@ class Leases:
         """Take the lease in a transaction that the caller commits."""
         key = {"stream": stream, "packet_rec_id": packet_rec_id}
         may_begin = _MAY_BEGIN_LOCKED if cursor.is_postgresql else _MAY_BEGIN
-        if cursor.one(may_begin, key | {"taken_at": format_time(now)}) is None:
+        held = cursor.one(may_begin, key | {"taken_at": format_time(now)})
+        if held is None or not is_free(held, now):
             return None
-        held = cursor.one(_HELD, key)
-        if held is not None and not _may_be_taken_over(held, now):
-            return None
-        holder_before, expires_before, token_before = (None, None, None) if held is None else held
+        holder_before, expires_before, token_before = held
         taken_over_from = None if _has_ended_here(holder_before, token_before) else holder_before
         lease = Lease(stream, packet_rec_id, this_process(), token, now, now + lasts, taken_over_from)
         values = {
@@ -312,9 +306,12 @@ def _has_ended_here(holder: str | None, token: str | None) -> bool:
     return holder == this_process() and token not in _at_work
 
 
-def _may_be_taken_over(held: Sequence[str], now: datetime) -> bool:
-    """Whether a lease, by its holder, end and token, is over, or its holder gone."""
+def is_free(held: Sequence[str | None], now: datetime) -> bool:
+    """Whether an item can be taken: nobody has it, or its lease, by holder, end and token, is over, or its
+    holder gone."""
     holder, expires_at, token = held
+    if holder is None or expires_at is None or token is None:
+        return True
     return datetime.fromisoformat(expires_at) <= now or holder_is_gone(holder, token)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from amie_engine.engine.drafts import draft_for, request_of
 from amie_engine.engine.leases import Lease, holder_is_gone, lasts_until
-from amie_engine.engine.open_transactions import read_open, read_open_among, read_open_around
+from amie_engine.engine.open_transactions import read_open, read_open_around, read_open_at_work
 from amie_engine.engine.ordering import Blocker, OpenTransaction, OrderRule, blockers, looks_at_starts
 from amie_engine.engine.record_id import waits_for_first_answer
 from amie_engine.engine.start_order import starts_on_their_way
@@ -25,7 +24,6 @@ from amie_engine.engine.work_record import (
     question_of,
     waits_for_a_handler,
 )
-from amie_engine.errors import LogError
 from amie_engine.log.events import NewEvent
 from amie_engine.log.statements import Cursor, Statement
 from amie_engine.packet.base import Packet
@@ -182,42 +180,17 @@ class WorkQueue:
         """Take the lease of the first of some items that is free; None where other workers were faster with
         each, or they are done.
 
-        Since the items were listed, somebody may have begun with what a rule keeps apart from one of them. It
-        is looked for once the lease is there: of two who begin in the same moment, the second at least sees
-        the other and gives its lease back.
-
         Args:
             rows: The items.
             lasts: How long the lease lasts, unless it is renewed.
         """
-        left = {(row.stream, row.packet_rec_id): row for row in rows}
-        while left:
-            lease = self._engine.leases.take_first(tuple(left), lasts=lasts)
-            if lease is None:
-                return None
-            row = left.pop((lease.stream, lease.packet_rec_id))
-            try:
-                may_begin = row.may_pass or not self._comes_between(lease)
-            except BaseException:  # nobody is at work under it, and nobody else could begin
-                with suppress(LogError):
-                    self._engine.leases.give_back(lease)
-                raise
-            if may_begin:
-                self._taken[lease.token] = replace(row, status="running", lease=lease)
-                self.at_work()  # forgets those that have ended
-                return lease
-            self._engine.leases.give_back(lease)
-        return None
-
-    def _comes_between(self, lease: Lease) -> bool:
-        """Whether somebody is at work on what a rule keeps apart from a transaction whose lease was taken."""
-        log, now = self._engine.log, self._engine.now()
-        with self._engine.view() as view:
-            running = _running(self._engine.leases.all(view.cursor), now)
-            if running <= {lease.stream}:
-                return False
-            few = read_open_among(view.cursor, log.hub, log.site, running | {lease.stream})
-        return lease.stream in blockers(few, self.rules, running)
+        items = {(row.stream, row.packet_rec_id): row for row in rows}
+        lease = self._engine.leases.take_first(tuple(items), lasts=lasts)
+        if lease is not None:
+            row = items[lease.stream, lease.packet_rec_id]
+            self._taken[lease.token] = replace(row, status="running", lease=lease)
+            self.at_work()  # forgets those that have ended
+        return lease
 
     def at_work(self) -> list[WorkRow]:
         """Return the items that this engine has taken and that handlers are at work on, in this process, each
@@ -234,25 +207,52 @@ class WorkQueue:
     def begin(self, lease: Lease) -> Assignment | None:
         """Return what a handler needs for an item; None where it has to wait, or is done.
 
+        Since the items were listed, somebody may have begun with what a rule keeps apart from this one. That
+        is looked for here, once the lease is there: of two who begin in the same moment, the second at least
+        sees the other.
+        """
+        with self._engine.log.read() as reader:
+            view = View(reader)
+            state = view.state(lease.stream)
+            item = state.item(lease.packet_rec_id)
+            if item is None or (not item.may_pass and self._comes_between(view, lease)):
+                return None
+            return self._assignment(view, state, lease)
+
+    def assignment(self, lease: Lease) -> Assignment | None:
+        """Return what `begin` has returned, as it stands now: None where the item is done by now, or has to
+        wait.
+
         It waits where the answer to an earlier request with the same RecordID has to come first, and where a
         packet of the hub's is held that follows the site's answer, while something of the transaction is in
         quarantine: that may be the answer, sent by another tool of the site.
         """
         with self._engine.log.read() as reader:
             view = View(reader)
-            state = view.state(lease.stream)
-            item = state.item(lease.packet_rec_id)
-            drafted = draft_for(view, state, self._engine.now())
-            if item is None or item.status == "done" or drafted is None or state.request is None:
-                return None
-            if state.answered_elsewhere and view.has_quarantined(state.trans_rec_id):
-                return None
-            if waits_for_first_answer(view, state) is not None:
-                return None
-            request, reply = drafted
-            key = f"{state.hub}/{state.site}/{lease.packet_rec_id}"
-            first = request_of(view, state, state.request)
-            return Assignment(lease, request, reply, first, key, item, state.anomalies)
+            return self._assignment(view, view.state(lease.stream), lease)
+
+    def _assignment(self, view: View, state: TransactionState, lease: Lease) -> Assignment | None:
+        item = state.item(lease.packet_rec_id)
+        drafted = draft_for(view, state, self._engine.now())
+        if item is None or item.status == "done" or drafted is None or state.request is None:
+            return None
+        if state.answered_elsewhere and view.has_quarantined(state.trans_rec_id):
+            return None
+        if waits_for_first_answer(view, state) is not None:
+            return None
+        request, reply = drafted
+        key = f"{state.hub}/{state.site}/{lease.packet_rec_id}"
+        began = state.request.packet_rec_id
+        first = request if lease.packet_rec_id == began else request_of(view, state, state.request)
+        return Assignment(lease, request, reply, first, key, item, state.anomalies)
+
+    def _comes_between(self, view: View, lease: Lease) -> bool:
+        """Whether somebody is at work on what a rule keeps apart from a transaction whose lease was taken."""
+        if not self.rules:
+            return False
+        log, now = self._engine.log, self._engine.now()
+        at_work = read_open_at_work(view.cursor, log.hub, log.site, now)
+        return lease.stream in blockers(at_work, self.rules, {each.stream for each in at_work})
 
     def asked(self, trans_rec_id: int | str, *, question: str | None = None) -> AskedQuestion:
         """Return what the handler of a transaction has asked with ``work.ask``, and nobody has answered.

@@ -40,7 +40,7 @@ __all__ = ["Worked", "Worker"]
 
 logger = logging.getLogger("amie_engine.site")
 
-_LOOKED_AT_ONCE = 16
+_LOOKED_AT_ONCE = 8
 """Among so many that come next a worker looks for one that is free."""
 _LIST_LASTS = timedelta(seconds=1)
 """For how long a list of what may be worked on is good: while a slow handler was at work, something may have
@@ -342,7 +342,7 @@ class Worker:
 
     def _fail(self, lease: Lease, message: str, told: tuple[Any, ...], fields: dict[str, Any]) -> bool:
         """Fail the transaction, as the site's policy says; tell whether that could be decided."""
-        assignment = self._engine.work.begin(lease)
+        assignment = self._engine.work.assignment(lease)
         if assignment is None:
             return False
         logger.error("The handler %s raised %s for %s (attempt %d); it is failed.", *told, extra=fields)
@@ -354,7 +354,7 @@ class Worker:
     def _has_moved_on(self, lease: Lease) -> bool:
         """Whether the packet was answered while its handler was at work: by another tool, or by hand."""
         try:
-            return self._engine.work.begin(lease) is None
+            return self._engine.work.assignment(lease) is None
         except LogError:
             raise
         except Exception:  # noqa: BLE001 # what can't even begin has not moved on: its failure is recorded
