@@ -171,10 +171,20 @@ class TestPersons:
         engine.receive(rac(2, 20, body={**ACCOUNT, "UserGlobalID": "70"}))
         assert filled(engine, 2).as_dict()["body"]["UserPersonID"] == "u42"
 
-    def test_after_merges_it_is_the_one_that_is_left(self, project: Engine) -> None:
+    @pytest.mark.parametrize(
+        "merges",
+        [
+            pytest.param((("u2", "u3"), ("u3", "u42")), id="one after the other"),
+            pytest.param((("u3", "u42"), ("u2", "u3")), id="into one that was merged before"),
+            pytest.param((("u2", "u42"), ("u42", "u3"), ("u3", "u42")), id="and back again"),
+        ],
+    )
+    def test_after_merges_it_is_the_one_that_is_left(
+        self, project: Engine, merges: tuple[tuple[str, str], ...]
+    ) -> None:
         for trans, person in ((2, "71"), (3, "72")):
             account(project, trans, UserGlobalID=person)
-        for trans, gone, keep in ((4, "u2", "u3"), (5, "u3", "u42")):
+        for trans, (gone, keep) in enumerate(merges, 4):
             document = request("request_person_merge", trans, trans * 10)
             ids = {"u2": "71", "u3": "72", "u42": "70"}
             document["body"] = {
@@ -185,7 +195,7 @@ class TestPersons:
             }
             project.receive(document)
             answer(project, trans)
-        for trans, person in ((6, "70"), (7, "71"), (8, "72")):
+        for trans, person in ((7, "70"), (8, "71"), (9, "72")):
             project.receive(rac(trans, trans * 10, body={**ACCOUNT, "UserGlobalID": person}))
             assert filled(project, trans).as_dict()["body"]["UserPersonID"] == "u42"
         assert accounts(project) == {"u42": 1}

@@ -296,6 +296,13 @@ def test_a_handler_that_goes_on_failing_is_told_once_for_each_type(engine: Engin
     [need] = engine.status().needs
     assert "failed 9 times (KeyError; 2 wait)" in need.what
     clock.forward(hours=1)
+    for row in engine.work.ready():  # while its handler is being called once more
+        lease = engine.work.take_first([row], lasts=timedelta(minutes=5))
+        assert lease is not None
+        [need] = engine.status().needs
+        assert "failed 9 times (KeyError; 2 wait)" in need.what
+        engine.leases.give_back(lease)
+    clock.forward(hours=1)
     work(engine, asking)
     assert {need.kind for need in engine.status().needs} == {NeedKind.ASKING}
 

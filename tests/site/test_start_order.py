@@ -10,7 +10,8 @@ import pytest
 from amie_engine import Engine
 from amie_engine.engine.ordering import Blocker, Until
 from amie_engine.engine.views import Handle
-from amie_engine.packet import NotifyUserModify
+from amie_engine.errors import WorkNotFound
+from amie_engine.packet import NotifyPersonDuplicate, NotifyUserModify
 from amie_engine.packet.naming import Kind
 from tests.engine import waiting
 from tests.engine.playing import filled, inform, request, rpc, send
@@ -189,13 +190,51 @@ class TestMerges:
         engine.outbox.reject(sending, code="service-validation", message="no")
         assert self.blocker(engine, 1) is None
 
+    def test_what_was_refused_waits_for_a_merge_that_has_come_since(self, engine: Engine) -> None:
+        """Its handler may be at work by now."""
+        begun = begin_modify(engine)
+        receive_merge(engine)
+        [sending] = engine.outbox.open()
+        engine.outbox.attempt(sending)
+        engine.outbox.reject(sending, code="service-validation", message="no")
+        engine.resend(begun.stream, actor="ops")
+        assert [one.waits_for for one in engine.outbox.open()] == ["1"]
+        assert self.blocker(engine, 1) is None
+
+    def test_a_person_lets_what_the_site_begins_be_sent(self, engine: Engine) -> None:
+        receive_merge(engine)
+        begun = begin_modify(engine)
+        engine.work.let_pass(begun.stream, actor="ops", reason="they are no relatives")
+        assert [one.waits_for for one in engine.outbox.open()] == [None]
+        told = engine.history(begun.stream).entries[-1]
+        assert (told.event, told.actor) == ("start_let_pass", "ops")
+        assert "they are no relatives" in told.sentence
+        with pytest.raises(WorkNotFound):
+            engine.work.let_pass(begun.stream, actor="ops")
+
     def test_a_person_lets_it_pass(self, engine: Engine) -> None:
         begin_modify(engine)
         receive_merge(engine)
         engine.work.let_pass(1, actor="ops")
         assert [row.trans_rec_id for row in engine.work.ready()] == ["1"]
 
-    def test_what_waits_itself_holds_up_nobody(self, engine: Engine) -> None:
+    def test_a_merge_waits_for_what_waits_for_an_earlier_merge(self, engine: Engine) -> None:
+        """Else what the site begins would go out while the later merge is at work."""
+        receive_merge(engine, 1)
+        begun = engine.start(NotifyPersonDuplicate(PersonID1="u8", PersonID2="u2"))
+        receive_merge(engine, 2)
+        assert [one.waits_for for one in engine.outbox.open()] == ["1"]
+        found = self.blocker(engine, 2)
+        assert found is not None
+        assert (found.rule, found.stream) == ("start-before-merge", begun.stream)
+        engine.reply(1, filled(engine, 1))
+        [reply] = [one for one in engine.outbox.open() if one.waits_for is None]
+        engine.outbox.attempt(reply)
+        engine.outbox.confirm(reply)
+        assert [one.waits_for for one in engine.outbox.open()] == [None]
+        assert engine.work.ready() == []
+
+    def test_what_waits_itself_holds_up_none_that_it_may_wait_for(self, engine: Engine) -> None:
         """Else a merge that comes late, with a lower number, would wait for what waits for it."""
         receive_merge(engine, 1, rec=50)
         begin_modify(engine)

@@ -322,6 +322,7 @@ _SENTENCES: dict[EventType, Callable[[Event, Mapping[str, Any]], str]] = {
     EventType.WORK_FAILED: _work_failed,
     EventType.WORK_RESUMED: _by_a_person("had the handler called again"),
     EventType.WORK_LET_PASS: _by_a_person("let the work begin, whatever comes before it"),
+    EventType.START_LET_PASS: _by_a_person("let the first packet be sent, whatever it waited for"),
     EventType.DEADLINE_NEAR: _deadline,
     EventType.DEADLINE_PASSED: _deadline,
     EventType.STAGED_REFUSED: _staged_refused,

@@ -112,7 +112,7 @@ def show(
         now = engine.now()
     if sending:
         for entry in sending:
-            console.print(_on_its_way(entry, due.waits_for))
+            console.print(_on_its_way(entry, due.waits_for, shlex.quote(name)))
     elif due.turn is not None:
         console.print(_whose_turn(due))
     if not documents and any(entry.event in _TELLS_MORE for entry in story.entries):
@@ -163,11 +163,12 @@ def quarantine(
             _print_bytes(engine.quarantined(item), as_json=as_json)
 
 
-def _on_its_way(entry: OutboxEntry, waits_for: str | None) -> str:
+def _on_its_way(entry: OutboxEntry, waits_for: str | None, name: str) -> str:
     """What of the site's is in the outbox, and has not arrived as far as is known."""
     what = "The call that sets it failed" if entry.packet_type is None else f"The site's {entry.packet_type}"
     if waits_for is not None:
-        return f"{what} is sent once transaction {waits_for} has ended."
+        at_once = f"at once with `amie-engine let-pass {name}`"
+        return f"{what} is sent once transaction {waits_for} has ended; {at_once}."
     sets_failed = entry.packet_type is None or entry.inform_status == "failure"
     told = "It is being set failed. " if sets_failed else ""
     if entry.attempted_at is None or entry.status != "attempting":

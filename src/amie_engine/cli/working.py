@@ -143,7 +143,7 @@ def let_pass(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let the work on a transaction begin, whatever other transaction comes before it.
+    """Let the work on a transaction begin, or what the site begins be sent, whatever comes before it.
 
     Example:
 

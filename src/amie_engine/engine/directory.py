@@ -84,32 +84,33 @@ _ACCOUNT_ACTIVE = Statement(
     "UPDATE amie_directory_accounts SET active = :active WHERE hub = :hub AND site = :site"
     " AND project_id = :project_id AND resource = :resource AND person_id = :person_id"
 )
-_MERGE = (
-    Statement(
+# Whom the kept person was merged into before, if so: that one is kept.
+_KEPT = (
+    "(SELECT COALESCE(kept.merged_into, kept.person_id) FROM amie_directory_persons kept"
+    " WHERE kept.hub = :hub AND kept.site = :site AND kept.person_id = :keep)"
+)
+_MERGE = tuple(
+    Statement(sql.replace("{kept}", _KEPT))
+    for sql in (
+        # Where it was merged into the very one that goes now, the later word counts.
+        "UPDATE amie_directory_persons SET merged_into = NULL"
+        " WHERE hub = :hub AND site = :site AND person_id = :keep AND merged_into = :gone",
         "UPDATE amie_directory_accounts SET active = 1 WHERE hub = :hub AND site = :site"
-        " AND person_id = :keep AND EXISTS (SELECT 1 FROM amie_directory_accounts gone"
+        " AND person_id = {kept} AND EXISTS (SELECT 1 FROM amie_directory_accounts gone"
         " WHERE gone.hub = :hub AND gone.site = :site AND gone.person_id = :gone AND gone.active = 1"
         " AND gone.project_id = amie_directory_accounts.project_id"
-        " AND gone.resource = amie_directory_accounts.resource)"
-    ),
-    Statement(
+        " AND gone.resource = amie_directory_accounts.resource)",
         "DELETE FROM amie_directory_accounts WHERE hub = :hub AND site = :site AND person_id = :gone"
-        " AND EXISTS (SELECT 1 FROM amie_directory_accounts kept WHERE kept.hub = :hub AND kept.site = :site"
-        " AND kept.person_id = :keep AND kept.project_id = amie_directory_accounts.project_id"
-        " AND kept.resource = amie_directory_accounts.resource)"
-    ),
-    Statement(
-        "UPDATE amie_directory_accounts SET person_id = :keep"
-        " WHERE hub = :hub AND site = :site AND person_id = :gone"
-    ),
-    Statement(
-        "UPDATE amie_directory_projects SET pi_person_id = :keep"
-        " WHERE hub = :hub AND site = :site AND pi_person_id = :gone"
-    ),
-    Statement(
-        "UPDATE amie_directory_persons SET merged_into = :keep"
-        " WHERE hub = :hub AND site = :site AND (person_id = :gone OR merged_into = :gone)"
-    ),
+        " AND EXISTS (SELECT 1 FROM amie_directory_accounts had WHERE had.hub = :hub AND had.site = :site"
+        " AND had.person_id = {kept} AND had.project_id = amie_directory_accounts.project_id"
+        " AND had.resource = amie_directory_accounts.resource)",
+        "UPDATE amie_directory_accounts SET person_id = {kept}"
+        " WHERE hub = :hub AND site = :site AND person_id = :gone",
+        "UPDATE amie_directory_projects SET pi_person_id = {kept}"
+        " WHERE hub = :hub AND site = :site AND pi_person_id = :gone",
+        "UPDATE amie_directory_persons SET merged_into = {kept}"
+        " WHERE hub = :hub AND site = :site AND (person_id = :gone OR merged_into = :gone)",
+    )
 )
 
 Change = tuple[Statement, dict[str, Any]]

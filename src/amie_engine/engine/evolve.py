@@ -194,6 +194,7 @@ def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) ->
         # What was sent before may be there all the same: whoever sends this looks first.
         attempts=0 if refused is None else refused.attempts,
         attempted_at=None if refused is None else refused.attempted_at,
+        may_pass=refused is not None and refused.may_pass,
     )
     others = tuple(other for other in state.outbox if other.answers != entry.answers)
     kind = state.type
@@ -299,6 +300,10 @@ def _let_pass(state: TransactionState, event: Event, facts: Mapping[str, Any]) -
     return _with_item(state, event, may_pass=True)
 
 
+def _start_let_pass(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
+    return {"outbox": _with_entry(state, START, may_pass=True)}
+
+
 def _item_of(state: TransactionState, event: Event) -> WorkItem:
     item = state.item(event.packet_rec_id or "")
     assert item is not None  # noqa: S101 # the decision made it so
@@ -375,6 +380,7 @@ _CHANGES: dict[EventType, Callable[[TransactionState, Event, Mapping[str, Any]],
     EventType.WORK_FAILED: _work_failed,
     EventType.WORK_RESUMED: _work_resumed,
     EventType.WORK_LET_PASS: _let_pass,
+    EventType.START_LET_PASS: _start_let_pass,
     EventType.DEADLINE_NEAR: _deadline_noted,
     EventType.DEADLINE_PASSED: _deadline_noted,
     EventType.STAGED_REFUSED: _staged_refused,

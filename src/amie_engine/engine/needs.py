@@ -236,7 +236,7 @@ def needs_of_transactions(
             found.setdefault(row.stream, _of_overrun(row, row.overrun, now))
         elif _hangs_elsewhere(row, daemons, now):
             found.setdefault(row.stream, _of_taken_over(row))
-        elif row.status == "retrying" and row.attempts >= _FAILURES_TOO_MANY:
+        elif row.status in ("retrying", "running") and row.attempts >= _FAILURES_TOO_MANY:
             failing.setdefault(row.packet_type, []).append(row)
     covered = {row.stream for rows in (*unhandled.values(), *failing.values()) for row in rows}
     for one in there:

@@ -24,6 +24,7 @@ __all__ = [
     "OpenTransaction",
     "OrderRule",
     "Shared",
+    "StartOnItsWay",
     "Until",
     "blockers",
     "looks_at_starts",
@@ -140,6 +141,25 @@ _Known = TypeVar("_Known", bound=KnownTransaction)
 
 
 @dataclass(frozen=True, slots=True)
+class StartOnItsWay(KnownTransaction):
+    """What the rules need to know of a transaction that the site begins, and whose first packet has no record
+    id at the service yet.
+
+    Attributes:
+        opened: Where in the log that packet was decided.
+        behind: The highest record id of the first packets that it waits for itself: 0 where it waits for
+            nothing, None where one of them has none.
+    """
+
+    behind: int | None
+
+    def holds_up(self, other: OpenTransaction) -> bool:
+        """Whether one with which it shares something waits for it. It was decided before that came; and what
+        it waits for itself comes before that, too: else the two could wait for each other for ever."""
+        return self.opened < other.opened and self.behind is not None and self.behind < other.first_packet
+
+
+@dataclass(frozen=True, slots=True)
 class OpenTransaction(KnownTransaction):
     """What the rules need to know of an open transaction.
 
@@ -166,7 +186,7 @@ def blockers(
     transactions: Iterable[OpenTransaction],
     rules: Iterable[OrderRule] = ORDER_RULES,
     running: Collection[str] = (),
-    starts: Iterable[KnownTransaction] = (),
+    starts: Iterable[StartOnItsWay] = (),
 ) -> dict[str, Blocker]:
     """Return by stream which of the open transactions have to wait, and for what.
 
@@ -223,15 +243,15 @@ def looks_at_starts(transactions: Iterable[OpenTransaction], rules: Iterable[Ord
 def _start_before(
     transaction: OpenTransaction,
     names: frozenset[str],
-    on_their_way: Mapping[str, Sequence[KnownTransaction]],
+    on_their_way: Mapping[str, Sequence[StartOnItsWay]],
     rule: OrderRule,
-) -> KnownTransaction | None:
+) -> StartOnItsWay | None:
     """The first of those that the site begins which were in the log before a transaction."""
     before = [
         start
         for name in names
         for start in on_their_way.get(name, ())
-        if start.opened < transaction.opened and (not rule.earlier or start.type in rule.earlier)
+        if start.holds_up(transaction) and (not rule.earlier or start.type in rule.earlier)
     ]
     return min(before, key=lambda each: each.opened, default=None)
 

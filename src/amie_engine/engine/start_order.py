@@ -8,11 +8,12 @@ A start has no record id at the service yet. So it has no place in the order of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from amie_engine.engine.known_names import KnownNames, Names
-from amie_engine.engine.ordering import KnownTransaction, Shared
+from amie_engine.engine.ordering import KnownTransaction, Shared, StartOnItsWay
 from amie_engine.engine.state import START
 from amie_engine.engine.unit import View
 from amie_engine.log.statements import ListStatement, Statement
@@ -68,14 +69,18 @@ _AWAITED = frozenset[str]().union(*(rule.others for rule in START_RULES))
 for _rule in START_RULES:
     assert (_rule.starts | _rule.others) <= set(TRANSACTION_TYPES)  # noqa: S101 # a misspelt type would wait never
 
+# What was refused and is sent again has its place where that was decided.
 _STARTS = Statement(
-    "SELECT t.stream, t.trans_rec_id, t.type, t.opened_position, t.names, o.status"
+    "SELECT t.stream, t.trans_rec_id, t.type, COALESCE(e.position, t.opened_position) AS decided, t.names,"
+    " o.status = 'pending' AND NOT EXISTS"
+    " (SELECT 1 FROM amie_events p WHERE p.stream = o.stream AND p.type = 'start_let_pass')"
     " FROM amie_outbox o JOIN amie_transactions t ON t.stream = o.stream"
+    " LEFT JOIN amie_events e ON e.stream = o.stream AND e.version = o.decided_version AND e.version > 1"
     " WHERE o.hub = :hub AND o.site = :site AND o.status IN ('pending', 'attempting')"
-    " AND o.answers = :start AND t.trans_rec_id IS NULL ORDER BY t.opened_position"
+    " AND o.answers = :start AND t.trans_rec_id IS NULL ORDER BY decided"
 )
 _OTHERS = ListStatement(
-    "SELECT stream, trans_rec_id, type, opened_position, names FROM amie_transactions"
+    "SELECT stream, trans_rec_id, type, opened_position, names, first_packet FROM amie_transactions"
     " WHERE hub = :hub AND site = :site AND state NOT IN ('completed', 'failed')"
     " AND type IN ({each}) ORDER BY opened_position"
 )
@@ -83,66 +88,87 @@ _OTHERS = ListStatement(
 
 @dataclass(frozen=True, slots=True)
 class _Start(KnownTransaction):
-    is_pending: bool
+    waits: bool
+    """Whether it waits where a rule says so: it was not sent yet, and nobody lets it pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Other(KnownTransaction):
+    first_packet: int | None
 
 
 def starts_that_wait(view: View) -> dict[str, str]:
     """Return which transactions that the site begins wait to be sent, by stream, and for which: by its record
     id at the service, or its stream."""
-    return _awaited(view, _starts(view))
+    awaited = _awaited(view, _starts(view))
+    return {stream: others[0].trans_rec_id or others[0].stream for stream, others in awaited.items()}
 
 
-def starts_on_their_way(view: View) -> list[KnownTransaction]:
-    """Return the transactions that the site begins which are being sent, or are sent next.
-
-    One that waits itself is none of them: it holds up nobody, so that no two wait for each other for ever.
-    """
+def starts_on_their_way(view: View) -> list[StartOnItsWay]:
+    """Return the transactions that the site begins which have still to be sent, or to arrive."""
     starts = _starts(view)
     awaited = _awaited(view, starts)
-    return [start for start in starts if start.stream not in awaited]
+    return [
+        StartOnItsWay(
+            each.stream,
+            each.trans_rec_id,
+            each.type,
+            each.opened,
+            each.names,
+            _behind(awaited.get(each.stream)),
+        )
+        for each in starts
+    ]
 
 
-def _awaited(view: View, starts: Iterable[_Start]) -> dict[str, str]:
-    pending = [start for start in starts if start.is_pending]
-    if not pending:
+def _behind(awaited: Sequence[_Other] | None) -> int | None:
+    """The highest record id of the first packets that a start waits behind; None where one has none yet."""
+    ids = [other.first_packet for other in awaited or ()]
+    return None if None in ids else max((each for each in ids if each is not None), default=0)
+
+
+def _awaited(view: View, starts: Iterable[_Start]) -> dict[str, list[_Other]]:
+    """What each of the starts that wait has to wait for, the first in the log first."""
+    waiting = [start for start in starts if start.waits]
+    if not waiting:
         return {}
-    first: dict[tuple[StartRule, str], KnownTransaction] = {}
-    for other in _others(view, frozenset().union(*(start.shared(Shared.PROJECT) for start in pending))):
+    found: defaultdict[tuple[StartRule, str], list[_Other]] = defaultdict(list)
+    for other in _others(view, frozenset().union(*(start.shared(Shared.PROJECT) for start in waiting))):
         for rule in START_RULES:
             if other.type in rule.others:
                 for name in other.shared(rule.shared):
-                    first.setdefault((rule, name), other)
-    found = ((start, _first_before(start, first)) for start in pending)
-    return {start.stream: other.trans_rec_id or other.stream for start, other in found if other is not None}
+                    found[rule, name].append(other)
+    awaited = {start.stream: _before(start, found) for start in waiting}
+    return {stream: others for stream, others in awaited.items() if others}
 
 
-def _first_before(
-    start: _Start, first: Mapping[tuple[StartRule, str], KnownTransaction]
-) -> KnownTransaction | None:
-    for rule in START_RULES:
-        if not rule.starts or start.type in rule.starts:
-            others = [first[rule, name] for name in start.shared(rule.shared) if (rule, name) in first]
-            before = [other for other in others if rule.even_later or other.opened < start.opened]
-            if before:
-                return min(before, key=lambda each: each.opened)
-    return None
+def _before(start: _Start, found: Mapping[tuple[StartRule, str], Sequence[_Other]]) -> list[_Other]:
+    before = {
+        other.stream: other
+        for rule in START_RULES
+        if not rule.starts or start.type in rule.starts
+        for name in start.shared(rule.shared)
+        for other in found.get((rule, name), ())
+        if other.stream != start.stream and (rule.even_later or other.opened < start.opened)
+    }
+    return sorted(before.values(), key=lambda other: other.opened)
 
 
 def _starts(view: View) -> list[_Start]:
     rows = view.cursor.all(_STARTS, _key(view) | {"start": START})
     names = _with_all_ids(view, [row[4] for row in rows])
     return [
-        _Start(stream, trans_rec_id, kind, opened, each, is_pending=status == "pending")
-        for (stream, trans_rec_id, kind, opened, _, status), each in zip(rows, names, strict=True)
+        _Start(stream, trans_rec_id, kind, opened, each, waits=bool(waits))
+        for (stream, trans_rec_id, kind, opened, _, waits), each in zip(rows, names, strict=True)
     ]
 
 
-def _others(view: View, wanted: frozenset[str]) -> list[KnownTransaction]:
+def _others(view: View, wanted: frozenset[str]) -> list[_Other]:
     """The open transactions that starts may wait for; of the projects that they create, those wanted."""
     rows = _OTHERS.all(view.cursor, _key(view), _AWAITED)
     names = _with_all_ids(view, [row[4] for row in rows])
     return [
-        KnownTransaction(
+        _Other(
             stream,
             trans_rec_id,
             kind,
@@ -151,8 +177,9 @@ def _others(view: View, wanted: frozenset[str]) -> list[KnownTransaction]:
                 **each,
                 Kind.PROJECT: _created(view, stream, kind, each.get(Kind.PROJECT, frozenset()) & wanted),
             },
+            None if first_packet is None else int(first_packet),
         )
-        for (stream, trans_rec_id, kind, opened, _), each in zip(rows, names, strict=True)
+        for (stream, trans_rec_id, kind, opened, _, first_packet), each in zip(rows, names, strict=True)
     ]
 
 

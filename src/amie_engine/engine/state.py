@@ -88,6 +88,8 @@ class OutboxEntry:
     attempted_at: str | None = None
     error_code: str | None = None
     packet_rec_id: str | None = None
+    may_pass: bool = False
+    """A person lets it be sent, whatever it waits for."""
 
     @property
     def is_open(self) -> bool:

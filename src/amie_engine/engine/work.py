@@ -304,10 +304,11 @@ class WorkQueue:
         self._decide(trans_rec_id, partial(decide_retry, actor=actor, reason=reason))
 
     def let_pass(self, trans_rec_id: int | str, *, actor: str, reason: str = "") -> None:
-        """Let the work on a transaction begin, whatever comes before it (`ORDER_RULES`).
+        """Let the work on a transaction begin, whatever comes before it (`ORDER_RULES`); or one that the site
+        begins be sent, whatever it waits for (`START_RULES`).
 
         Args:
-            trans_rec_id: The transaction's record id at the service.
+            trans_rec_id: The transaction's record id at the service, or the stream of a `Handle`.
             actor: Who lets it pass, for the record; no personal data.
             reason: Why, for the record; no personal data.
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from amie_engine.engine.leases import Lease, check_lease, end_lease, has_ended, renew_lease
-from amie_engine.engine.state import Question, TransactionState, WorkItem
+from amie_engine.engine.state import START, Question, TransactionState, WorkItem
 from amie_engine.engine.unit import UnitOfWork, in_unit, storable
 from amie_engine.engine.views import Handle
 from amie_engine.errors import AnswerInvalid, LeaseLost, WorkNotFound
@@ -258,11 +258,21 @@ def decide_retry(state: TransactionState, *, actor: str, reason: str) -> NewEven
 
 
 def decide_let_pass(state: TransactionState, *, actor: str, reason: str) -> NewEvent:
-    """Return the event by which a person lets work begin, whatever comes before it.
+    """Return the event by which a person lets work begin, whatever comes before it, or lets a transaction
+    that the site begins be sent, whatever it waits for.
 
     Raises:
-        WorkNotFound: No work of the transaction is open, or it may pass already.
+        WorkNotFound: Nothing of the transaction is open, or it may pass already.
     """
+    start = state.outgoing(START)
+    if start is not None and start.status == "pending" and not start.may_pass:
+        return NewEvent(
+            EventType.START_LET_PASS,
+            packet_type=start.packet_type,
+            sender=Party.SITE,
+            actor=actor,
+            facts={"reason": storable(reason)},
+        )
     item = next((item for item in state.work if item.status != "done" and not item.may_pass), None)
     if item is None:
         raise WorkNotFound(

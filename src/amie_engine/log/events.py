@@ -70,6 +70,8 @@ class EventType(StrEnum):
     """A person had the site's handler called again."""
     WORK_LET_PASS = "work_let_pass"  # noqa: S105 # no password
     """A person let work begin that had to wait for other transactions."""
+    START_LET_PASS = "start_let_pass"  # noqa: S105 # no password
+    """A person let the first packet of a transaction that the site begins be sent, whatever it waited for."""
     DEADLINE_NEAR = "deadline_near"
     """The deadline of what is due in the transaction is near."""
     DEADLINE_PASSED = "deadline_passed"

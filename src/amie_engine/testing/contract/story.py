@@ -233,9 +233,10 @@ def _quarantine(engine: Engine, clock: Clock) -> None:
 
 
 def _own_transaction(engine: Engine, clock: Clock) -> None:
-    """One that the site begins: its wire id comes with a listing."""
+    """One that the site begins, and an operator lets pass: its wire id comes with a listing."""
     packet = site_packet()
-    engine.start(packet)
+    begun = engine.start(packet)
+    engine.work.let_pass(begun.stream, actor="operator")
     send(engine, answered=False)
     ours = {"originating_site_name": SITE}
     body = packet.as_dict()["body"]
