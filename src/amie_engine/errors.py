@@ -61,6 +61,7 @@
      │   ├─ HandlerReturnedNothing          handler-returned-nothing
      │   ├─ StepInvalid                     step-invalid
      │   └─ LeaseLost                       lease-lost
+     │       └─ WorkOver                    work-over
      ├─ SandboxError
      │   └─ SandboxRefusal                  sandbox-refusal
      ├─ SealError
@@ -157,6 +158,7 @@ __all__ = [
     "TransactionClosed",
     "TransactionNotFound",
     "WorkNotFound",
+    "WorkOver",
 ]
 
 
@@ -607,6 +609,13 @@ class LeaseLost(SiteError):
 
     code = "lease-lost"
     default_hint = "Divide the handler into steps, call `work.alive()`, or give the site a longer lease."
+
+
+class WorkOver(LeaseLost):
+    """Work was answered, or its transaction ended, while its handler was at it."""
+
+    code = "work-over"
+    default_hint = "The steps that it has done are on record: see `amie-engine show`."
 
 
 class SandboxError(AMIEEngineError):

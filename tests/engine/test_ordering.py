@@ -23,6 +23,7 @@ from amie_engine.engine.ordering import (
     blockers,
 )
 from amie_engine.engine.work import WorkRow
+from amie_engine.errors import LeaseLost
 from amie_engine.packet.naming import Kind
 from amie_engine.protocol import TRANSACTION_TYPES
 from amie_engine.testing import Clock
@@ -380,6 +381,62 @@ class TestEngine:
         engine.work.record.deferred(lease, until=None, reason="later", actor="handler x")
         assert self.begins(engine) == ["1"]
         assert [row.trans_rec_id for row in engine.work.ready_in(1)] == ["1"]
+
+    @pytest.mark.parametrize("ends", ["the hub fails it", "the site fails it"])
+    def test_what_runs_counts_though_its_transaction_has_ended(self, engine: Engine, ends: str) -> None:
+        """Its handler is at work all the same."""
+        engine.receive(rpc(1, 10, body={"RecordID": "a"}))
+        [row] = engine.work.ready()
+        lease = leased(engine, row)
+        engine.receive(rpc(2, 20, body={"RecordID": "b"}))
+        if ends == "the hub fails it":
+            engine.receive(inform(trans=1, rec=13, body={"StatusCode": "Failure"}))
+        else:
+            engine.fail(1, "no")
+            send(engine)
+        assert engine.transactions()[0].state == "failed"
+        assert engine.work.ready() == engine.work.ready_in(2) == []
+        found = self.blocker(engine, 2)
+        assert found is not None
+        assert (found.rule, found.trans_rec_id) == (RUNNING_FIRST, "1")
+        engine.leases.give_back(lease)
+        assert self.begins(engine) == ["2"]
+
+    def test_in_one_transaction_nothing_begins_beside_what_runs(self, engine: Engine) -> None:
+        """Its request is answered by hand while its handler is at work, and the hub goes on."""
+        engine.receive(rpc(1, 10))
+        [row] = engine.work.ready()
+        lease = leased(engine, row)
+        engine.reply(1, filled(engine, 1, PiRemoteSiteLogin="rex"))
+        send(engine)
+        engine.receive(dpc(1, 13))
+        [data] = engine.work.open()
+        assert (data.status, data.packet_type) == ("blocked", "data_project_create")
+        next_lease = leased(engine, data)
+        assert engine.work.begin(next_lease) is None
+        engine.leases.give_back(lease)
+        assert engine.work.begin(next_lease) is not None
+
+    def test_under_a_lease_that_is_over_nothing_begins(
+        self, engine: Engine, beside: WorkRow, clock: Clock
+    ) -> None:
+        """The process stood still in between."""
+        lease = leased(engine, beside)
+        clock.forward(hours=2)
+        with pytest.raises(LeaseLost):
+            engine.work.begin(lease)
+        assert engine.work.begin(leased(engine, beside)) is not None
+
+    def test_what_hangs_is_not_taken_over_beside_what_comes_before_it(
+        self, engine: Engine, beside: WorkRow, clock: Clock
+    ) -> None:
+        leased(engine, beside)
+        engine.receive(dpc(1, 13))
+        clock.forward(hours=2)
+        row = next(row for row in engine.work.open() if row.trans_rec_id == "2")
+        assert (row.status, row.may_begin(clock())) == ("hanging", False)
+        assert row.blocked_by is not None
+        assert self.begins(engine) == ["1"]
 
     def test_it_waits_no_longer_than_the_lease_lasts(
         self, engine: Engine, beside: WorkRow, clock: Clock

@@ -73,6 +73,23 @@ def test_the_answers_are_decided_together(engine: Engine) -> None:
     assert [event.trans_rec_id for event in decided] == ["1", "2"]
 
 
+def test_which_is_the_first_the_service_s_numbers_tell(engine: Engine) -> None:
+    """As for the rules of order: else neither would be processed."""
+    for trans in (2, 1):
+        engine.receive(requested(trans))
+    assert begun(engine) == ["1"]
+    answer(engine, 1)
+    assert [document["body"]["ProjectID"] for document in sent(engine)] == ["p1", "p1"]
+
+
+def test_a_person_lets_the_second_be_processed(engine: Engine) -> None:
+    """The first waits for a person who does not come."""
+    for trans in (1, 2):
+        engine.receive(requested(trans))
+    engine.work.let_pass(2, actor="ops")
+    assert begun(engine) == ["1", "2"]
+
+
 def test_if_the_first_fails_the_next_is_processed_and_the_third_waits_for_it(engine: Engine) -> None:
     for trans in (1, 2, 3):
         engine.receive(requested(trans))

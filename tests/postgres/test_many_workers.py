@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from amie_engine import Engine
+from amie_engine.engine.leases import renew_lease
 from amie_engine.errors import CommitInDoubt
+from amie_engine.testing import Clock
 from amie_engine.testing.contract.story import SITE, project_request
 from tests.engine.taken_over import TakenOverCases
 from tests.log.busy_site import leased
@@ -28,6 +32,20 @@ def test_what_others_have_is_passed_by(migrated: str) -> None:
 
 def test_trouble_with_the_log_keeps_no_lease(migrated: str) -> None:
     check_that_trouble_with_the_log_keeps_no_lease(migrated)
+
+
+def test_whoever_takes_over_does_not_wait_for_whoever_ends_it_just_now(migrated: str) -> None:
+    """Else the one would have the work and want the lease, the other the other way round."""
+    clock = Clock()
+    with Engine(migrated, site=SITE, clock=clock) as late, Engine(migrated, site=SITE, clock=clock) as other:
+        late.receive(project_request(1))
+        [row] = late.work.ready()
+        lease = leased(late, row)
+        clock.forward(hours=2)
+        with late.database.write() as cursor:
+            renew_lease(cursor, lease, clock())
+            assert other.work.take_first([row], lasts=timedelta(minutes=5)) is None
+        assert late.work.begin(lease) is not None
 
 
 class TestALeaseIsLost(TakenOverCases):

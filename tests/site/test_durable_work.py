@@ -26,6 +26,7 @@ from amie_engine.errors import (
     LeaseLost,
     TransactionNotFound,
     WorkNotFound,
+    WorkOver,
 )
 from amie_engine.site.work import Interrupted
 from amie_engine.site.worker import Worked, Worker
@@ -431,6 +432,51 @@ class TestLeases:
         assert [type(error) for error in told] == [LeaseLost, LeaseLost]
         assert [entry.answers for entry in engine.outbox.open()] == ["7001"]
         assert events(engine).count("packet_decided") == 1
+
+    def test_what_the_other_has_done_who_is_late_does_not_do_again(
+        self, engine: Engine, clock: Clock
+    ) -> None:
+        done: list[str] = []
+
+        def slow(packet: Any, work: Work) -> Any:
+            clock.forward(minutes=6)
+            assert other.work_once()[Worked.REPLIED] == 1
+            work.step("create", done.append, "slow")
+            return replied(work)
+
+        def quick(packet: Any, work: Work) -> Any:
+            work.step("create", done.append, "quick")
+            return replied(work)
+
+        other = worker(engine, quick)
+        assert worker(engine, slow, lease=timedelta(minutes=5)).work_once()[Worked.NOT_YET] == 1
+        assert done == ["quick"]
+
+    @pytest.mark.parametrize("sign", ["step", "alive"])
+    def test_once_its_transaction_has_ended_no_further_step_is_done(
+        self, engine: Engine, sign: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        done: list[str] = []
+
+        def handler(packet: Any, work: Work) -> Any:
+            def fail_it(what: str) -> None:
+                done.append(what)
+                engine.reply("5001", packet.reply_with_failure())
+
+            with pytest.raises(Interrupted) as ended:
+                work.step("create group", fail_it, "group")
+            assert isinstance(ended.value.error, WorkOver)
+            if sign == "alive":
+                work.alive()
+            work.step("create login", done.append, "login")
+            return replied(work)
+
+        assert worker(engine, handler).work_once()[Worked.NOT_YET] == 1
+        assert done == ["group"]
+        assert events(engine) == ["packet_received", "packet_decided", "work_step_done"]
+        assert "is over: it was answered" in caplog.text
+        with engine.database.read() as cursor:
+            assert engine.leases.all(cursor) == {}
 
     def test_a_finished_step_of_who_is_late_is_kept_for_the_next(self, engine: Engine, clock: Clock) -> None:
         done: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 from pathlib import Path
@@ -88,6 +89,20 @@ def test_what_the_hub_answers_proves_that_the_reply_has_arrived(
     flaky_world.assert_all_completed()
     assert len(flaky_world.replies(NPC)) == 1
     assert _posts(service) == 2
+
+
+def test_what_a_look_finds_needless_has_not_arrived(
+    flaky_world: World, service: FlakyService, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The call came to nothing, and meanwhile the hub has failed the transaction."""
+    runner = _sent_with_unknown_outcome(flaky_world, service, 1)
+    [transaction] = flaky_world.sandbox.transactions()
+    flaky_world.sandbox.fail(transaction.trans_rec_id)
+    clock.forward(minutes=4)
+    with caplog.at_level(logging.INFO):
+        assert _sent(runner) == 0
+    assert "is not sent: its transaction has ended" in caplog.text
+    assert flaky_world.engine.outbox.open() == []
 
 
 def test_looking_that_fails_sends_nothing(flaky_world: World, service: FlakyService, clock: Clock) -> None:
@@ -519,7 +534,7 @@ def test_another_tool_that_answered_meanwhile_is_found_before_it_is_sent(
     flaky_world.engine.resend(refusal.stream, {"PiRemoteSiteLogin": "mended"}, actor="help desk")
     flaky_world.client.send_packet(refusal.packet, skip_validation=True)
     posts = _posts(service)
-    assert _sent(runner) == 1
+    assert _sent(runner) == 0
     assert _posts(service) == posts
     flaky_world.run_to_the_end(runner)
     flaky_world.assert_all_completed()

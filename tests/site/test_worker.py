@@ -339,7 +339,7 @@ def test_a_list_that_has_grown_old_is_made_anew(engine: Engine, clock: Clock) ->
     called: list[str] = []
 
     def handler(packet: Any, work: Work) -> Any:
-        called.append(packet.packet_type)
+        called.append(work.trans_rec_id)
         if len(called) == 1:
             engine.receive(request(3, GrantNumber="G7", ResourceList=["cluster.example"]))
             clock.forward(seconds=30)
@@ -347,8 +347,47 @@ def test_a_list_that_has_grown_old_is_made_anew(engine: Engine, clock: Clock) ->
 
     site = Site(NAME)
     site.handles(RPC, "request_account_create")(handler)
-    Worker(engine, site).work_once()
-    assert called == [RPC, RPC]
+    worker = Worker(engine, site)
+    worker.work_once()
+    assert called == ["5001"]
+    worker.work_once()
+    assert called == ["5001", "5001", "5003"]
+
+
+def test_what_was_worked_on_has_its_turn_again_however_much_comes(engine: Engine, clock: Clock) -> None:
+    """While one waits for a person's answer, each call of a handler brings another request."""
+    called: list[str] = []
+
+    def handler(packet: Any, work: Work) -> Any:
+        called.append(work.trans_rec_id)
+        engine.receive(request(len(called) + 1, GrantNumber=f"G{len(called)}", PiGlobalID=f"7{len(called)}"))
+        clock.forward(seconds=30)
+        if work.trans_rec_id == "5001":
+            work.ask("May it be?")
+        return work.fail("no")
+
+    engine.receive(request(1))
+    worker = _worker(engine, handler)
+    worker.work_once()
+    engine.work.answer("5001", "yes", actor="operator")
+    for _ in range(2):
+        worker.work_once()
+    assert called[:3] == ["5001", "5001", "5002"]
+
+
+def test_what_waits_for_the_next_round_is_left_alone_for_a_while(engine: Engine) -> None:
+    """Whatever another thread does has all look for work."""
+    seconds = [0.0]
+    site = Site(NAME)
+    site.handles(RPC)(lambda packet, work: work.defer(reason="the storage is away"))
+    worker = Worker(engine, site, stopwatch=lambda: seconds[0])
+    engine.receive(request())
+    calls = []
+    for _ in range(40):
+        seconds[0] += 0.5
+        calls.append(worker.work_once(again_after=5.0)[Worked.DEFERRED])
+    assert calls == [1, *[0] * 9] * 4
+    assert worker.work_once()[Worked.DEFERRED] == 1
 
 
 def test_a_deferral_until_a_time_is_kept(engine: Engine, clock: Clock) -> None:

@@ -26,14 +26,14 @@ _TO_DO = {
 
 def waits_for(row: WorkRow, now: datetime) -> str:
     """Return what an item waits for, who is at work on it, or what was wrong; empty where nothing is."""
+    if row.overrun is not None:
+        lasted = span_text(now - row.overrun.taken_at)
+        return f"{process_text(row.overrun.holder)}, still at work after {lasted}, longer than its lease"
     if row.blocked_by is not None:
         other = row.blocked_by.trans_rec_id or row.blocked_by.stream
         return f"transaction {other} to be {row.blocked_by.until} ({row.blocked_by.rule})"
     if row.lease is not None:
         return f"{process_text(row.lease.holder)}, since {age(row.lease.taken_at, now)}"
-    if row.overrun is not None:
-        lasted = span_text(now - row.overrun.taken_at)
-        return f"{process_text(row.overrun.holder)}, still at work after {lasted}, longer than its lease"
     if row.status == "asking":
         return f"an answer: {row.reason}"
     until = f"{age(row.not_before, now)}: " if row.not_before is not None and row.not_before > now else ""

@@ -265,8 +265,13 @@ def _work_failed(state: TransactionState, event: Event, facts: Mapping[str, Any]
 
 
 def _step_done(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
-    item = _item_of(state, event)
-    return _with_item(state, event, steps=(*item.steps, (facts["step"], event.version)))
+    """Also of work that is done: its handler was at it still."""
+    step = (facts["step"], event.version)
+    work = tuple(
+        replace(item, steps=(*item.steps, step)) if item.packet_rec_id == event.packet_rec_id else item
+        for item in state.work
+    )
+    return {"work": work}
 
 
 def _asked(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from secrets import token_hex
 
 from amie_engine.engine.processes import is_gone, this_process
-from amie_engine.engine.unit import UnitOfWork
+from amie_engine.engine.unit import UnitOfWork, View
 from amie_engine.errors import LeaseLost
 from amie_engine.log.statements import Cursor, ListStatement, Statement
 from amie_engine.log.store import EventLog, format_time
@@ -27,6 +27,7 @@ __all__ = [
     "holder_is_gone",
     "is_free",
     "lasts_until",
+    "lost",
     "new_token",
     "no_longer_at_work",
     "renew_lease",
@@ -50,6 +51,10 @@ _MAY_BEGIN_AMONG = ListStatement(
     " LEFT JOIN amie_leases l ON l.stream = w.stream AND l.packet_rec_id = w.packet_rec_id"
     " WHERE w.stream IN ({each}) AND w.status IN ('ready', 'waiting', 'retrying')"
     " AND (w.not_before IS NULL OR w.not_before <= :taken_at)"
+)
+_HELD_LOCKED = Statement(
+    "SELECT 1 FROM amie_leases WHERE stream = :stream AND packet_rec_id = :packet_rec_id"
+    " FOR UPDATE SKIP LOCKED"
 )
 _TAKE = Statement(
     "INSERT INTO amie_leases (stream, packet_rec_id, hub, site, holder, token, taken_at, expires_at)"
@@ -192,6 +197,8 @@ class Leases:
         if held is None or not is_free(held, now):
             return None
         holder_before, expires_before, token_before = held
+        if cursor.is_postgresql and holder_before is not None and cursor.one(_HELD_LOCKED, key) is None:
+            return None  # whoever has it ends it just now, and would wait for us, and we for them
         taken_over_from = None if _has_ended_here(holder_before, token_before) else holder_before
         lease = Lease(stream, packet_rec_id, this_process(), token, now, now + lasts, taken_over_from)
         values = {
@@ -243,16 +250,18 @@ def has_ended(lease: Lease) -> None:
     no_longer_at_work(lease.token)
 
 
-def check_lease(unit: UnitOfWork, lease: Lease) -> None:
-    """Make sure, in a unit of work, that a lease is still held; nobody can take it before the commit.
+def check_lease(view: View, lease: Lease) -> None:
+    """Make sure that a lease is still held; in a unit of work, nobody can take it before the commit.
 
     Raises:
         LeaseLost: Somebody else has it by now, or had it and has done the work.
     """
-    statement = _TOKEN_LOCKED if unit.cursor.is_postgresql else _TOKEN
-    row = unit.cursor.one(statement, {"stream": lease.stream, "packet_rec_id": lease.packet_rec_id})
+    is_locked = isinstance(view, UnitOfWork) and view.cursor.is_postgresql
+    row = view.cursor.one(
+        _TOKEN_LOCKED if is_locked else _TOKEN, {"stream": lease.stream, "packet_rec_id": lease.packet_rec_id}
+    )
     if row is None or row[0] != lease.token:
-        raise _lost(lease)
+        raise lost(lease)
 
 
 def renew_lease(cursor: Cursor, lease: Lease, now: datetime) -> None:
@@ -262,7 +271,7 @@ def renew_lease(cursor: Cursor, lease: Lease, now: datetime) -> None:
         LeaseLost: Somebody else has it by now.
     """
     if cursor.run(_RENEW, _key(lease) | {"expires_at": format_time(now + lease.lasts)}) == 0:
-        raise _lost(lease)
+        raise lost(lease)
     if lease.token in _at_work:
         _at_work[lease.token] = now + lease.lasts
 
@@ -274,7 +283,7 @@ def end_lease(unit: UnitOfWork, lease: Lease) -> None:
         LeaseLost: Somebody else has it by now, or had it and has done the work.
     """
     if unit.cursor.run(_DROP, _key(lease)) == 0:
-        raise _lost(lease)
+        raise lost(lease)
 
 
 def new_token(expires_at: datetime) -> str:
@@ -324,7 +333,8 @@ def _lease(stream: str, packet_rec_id: str, holder: str, token: str, taken_at: s
     return Lease(stream, packet_rec_id, holder, token, *times)
 
 
-def _lost(lease: Lease) -> LeaseLost:
+def lost(lease: Lease) -> LeaseLost:
+    """Return the error of whoever goes on under a lease that is over."""
     return LeaseLost(
         f"The work on packet {lease.packet_rec_id} took longer than its lease, which ended at"
         f" {lease.expires_at:%Y-%m-%d %H:%M:%S %Z}: somebody else has taken it over."

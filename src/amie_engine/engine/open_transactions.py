@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from amie_engine.engine.known_names import KnownNames, Names, read_names_around
 from amie_engine.engine.leases import is_free
 from amie_engine.engine.ordering import OpenTransaction
+from amie_engine.engine.unit import View
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.statements import Cursor, ListStatement, Statement
 
-__all__ = ["read_open", "read_open_around", "read_open_at_work"]
+__all__ = ["LeasedTransaction", "read_leased", "read_open", "read_open_around"]
 
 _ENDED = ("completed", "failed")
 _COLUMNS = "t.stream, t.trans_rec_id, t.type, t.opened_position, t.first_packet, t.turn, t.names"
@@ -24,7 +26,7 @@ _IS_OPEN = (
 _OPEN = Statement(f"SELECT {_COLUMNS} FROM amie_transactions t WHERE {_IS_OPEN}")  # noqa: S608 # no value is in it
 # With no word of the transactions' state, so that no database begins with all that are open: leases are few.
 _LEASED = Statement(
-    f"SELECT {_COLUMNS}, t.state, l.holder, l.expires_at, l.token"  # noqa: S608 # no value is in it
+    f"SELECT {_COLUMNS}, t.state, l.packet_rec_id, l.holder, l.expires_at, l.token"  # noqa: S608 # no value is in it
     " FROM amie_leases l JOIN amie_transactions t ON t.stream = l.stream"
     " WHERE l.hub = :hub AND l.site = :site"
 )
@@ -36,25 +38,47 @@ _NAMING = ListStatement(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class LeasedTransaction:
+    """A transaction that somebody is at work on.
+
+    Attributes:
+        transaction: The transaction.
+        has_ended: Whether it has completed or failed meanwhile.
+        packet_rec_id: The packet that the work is about.
+        token: That of the lease.
+    """
+
+    transaction: OpenTransaction
+    has_ended: bool
+    packet_rec_id: str
+    token: str
+
+
 def read_open(cursor: Cursor, hub: str, site: str) -> list[OpenTransaction]:
     """Return all open transactions of a site."""
     key = {"hub": hub, "site": site}
     return _open_transactions(cursor, key, cursor.all(_OPEN, key))
 
 
-def read_open_at_work(cursor: Cursor, hub: str, site: str, now: datetime) -> list[OpenTransaction]:
-    """Return the open transactions that somebody is at work on, under a lease that is in force.
+def read_leased(view: View, now: datetime) -> list[LeasedTransaction]:
+    """Return what somebody is at work on, under leases that are in force.
 
-    Where it is one alone, none: it has no company.
+    Where it is one transaction alone, what the directory knows of its names besides is left out.
     """
-    key = {"hub": hub, "site": site}
-    at_work = {
-        row[0]: row
-        for *row, state, holder, expires_at, token in cursor.all(_LEASED, key)
-        if state not in _ENDED and None not in (row[2], row[4])
-        if not is_free((holder, expires_at, token), now)
-    }
-    return _open_transactions(cursor, key, list(at_work.values())) if len(at_work) > 1 else []
+    key = {"hub": view.reader.hub, "site": view.reader.site}
+    rows = [row for row in view.cursor.all(_LEASED, key) if not is_free(row[-3:], now)]
+    rows = [row for row in rows if None not in (row[2], row[4])]
+    names = [
+        _names(view.state(row[0]).names() if row[7] in _ENDED else json.loads(row[6]))  # no more in the table
+        for row in rows
+    ]
+    has_company = len({row[0] for row in rows}) > 1
+    known = _with_names(view.cursor, key, rows, names) if has_company else _as_named(rows, names)
+    return [
+        LeasedTransaction(transaction, row[7] in _ENDED, row[8], row[-1])
+        for row, transaction in zip(rows, known, strict=True)
+    ]
 
 
 def read_open_around(cursor: Cursor, hub: str, site: str, stream: str) -> list[OpenTransaction]:
@@ -74,17 +98,29 @@ def read_open_around(cursor: Cursor, hub: str, site: str, stream: str) -> list[O
 def _open_transactions(
     cursor: Cursor, key: Mapping[str, str], rows: Sequence[Sequence[Any]]
 ) -> list[OpenTransaction]:
-    names: list[Names] = [
-        {kind: frozenset(found) for kind, found in json.loads(row[6]).items()} for row in rows
-    ]
+    return _with_names(cursor, key, rows, [_names(json.loads(row[6])) for row in rows])
+
+
+def _names(found: Mapping[str, Iterable[str]]) -> Names:
+    return {kind: frozenset(names) for kind, names in found.items()}
+
+
+def _with_names(
+    cursor: Cursor, key: Mapping[str, str], rows: Sequence[Sequence[Any]], names: Sequence[Names]
+) -> list[OpenTransaction]:
+    """The transactions of some rows, with what the directory knows of what they name besides."""
     known = KnownNames(cursor, key, names)
+    return _as_named(rows, [known.of(named) for named in names])
+
+
+def _as_named(rows: Sequence[Sequence[Any]], names: Sequence[Names]) -> list[OpenTransaction]:
     return [
         OpenTransaction(
             stream=row[0],
             trans_rec_id=row[1],
             type=row[2],
             opened=row[3],
-            names=known.of(named),
+            names=named,
             first_packet=int(row[4]),
             is_sites_turn=row[5] == "site",
         )

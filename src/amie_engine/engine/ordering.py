@@ -187,6 +187,7 @@ def blockers(
     rules: Iterable[OrderRule] = ORDER_RULES,
     running: Collection[str] = (),
     starts: Iterable[StartOnItsWay] = (),
+    ended: Iterable[OpenTransaction] = (),
 ) -> dict[str, Blocker]:
     """Return by stream which of the open transactions have to wait, and for what.
 
@@ -197,12 +198,13 @@ def blockers(
         rules: The rules.
         running: The streams of those that somebody is at work on.
         starts: What the site begins, on its way to the service.
+        ended: Those that have ended, and that somebody is at work on all the same.
     """
     rules, transactions = tuple(rules), sorted(transactions, key=lambda each: each.first_packet)
     found: dict[str, Blocker] = {}
     first: dict[tuple[OrderRule, str], OpenTransaction] = {}
     on_their_way = _by_what_they_share(starts)
-    at_work = _by_what_they_share(each for each in transactions if each.stream in running)
+    at_work = _by_what_they_share([*(each for each in transactions if each.stream in running), *ended])
     for transaction in transactions:
         shared = {what: transaction.shared(what) for what in Shared}
         for rule in rules:

@@ -109,6 +109,13 @@ class Outbox:
         with self._engine.view() as view:
             return refusals(view) if trans_rec_id is None else refusals_in(view, view.require(trans_rec_id))
 
+    def has_arrived(self, outgoing: Outgoing) -> bool:
+        """Whether something that was to be sent is confirmed by now."""
+        with self._engine.log.read() as reader:
+            state = View(reader).state(outgoing.stream)
+        entry = state.outgoing(outgoing.answers)
+        return entry is not None and entry.status == "confirmed"
+
     def attempt(self, outgoing: Outgoing) -> Packet | None:
         """Record that something is about to be sent, and return its packet.
 

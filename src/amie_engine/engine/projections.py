@@ -163,7 +163,7 @@ def _transaction_row(state: TransactionState) -> dict[str, Any]:
         "held": len(state.held),
         "anomalies": canonical_json(anomalies),
         "first_packet": None if state.request is None else state.request.packet_rec_id,
-        "names": canonical_json(state.names()),
+        "names": canonical_json({} if state.is_final else state.names()),
     }
 
 

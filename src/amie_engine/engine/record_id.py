@@ -56,12 +56,18 @@ def first_answer(view: View, state: TransactionState) -> FirstAnswer | None:
 def waits_for_first_answer(view: View, state: TransactionState) -> str | None:
     """Return the earlier transaction with the same request that has still to be answered, or None.
 
-    Until then the repeated request must not be processed.
+    Until then the repeated request must not be processed. Which is earlier the service's numbers tell, as for
+    the rules of order: else the two could wait for each other.
     """
     for first in _others(view, state):
-        if first.opened_position < state.opened_position and _answer_in(first) is None:
+        if _number(first) < _number(state) and _answer_in(first) is None:
             return first.trans_rec_id
     return None
+
+
+def _number(state: TransactionState) -> int:
+    request = state.request
+    return int(request.packet_rec_id or 0) if request is not None else 0
 
 
 def same_record(view: View, state: TransactionState) -> list[TransactionState]:

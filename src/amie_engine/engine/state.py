@@ -239,10 +239,8 @@ class TransactionState:
         return None
 
     def names(self) -> dict[str, list[str]]:
-        """Whom and what an open transaction's packets name, by kind (`Kind`): those that came, and those that
-        are decided. Of resources, those that it is on."""
-        if self.is_final:
-            return {}
+        """Whom and what a transaction's packets name, by kind (`Kind`): those that came, and those that are
+        decided. Of resources, those that it is on."""
         found: dict[str, set[str]] = {}
         fields = [*(packet.fields for packet in self.packets), *(entry.fields for entry in self.outbox)]
         for each in fields:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amie_engine.engine.drafts import draft_for, request_of
-from amie_engine.engine.leases import Lease, holder_is_gone, lasts_until
-from amie_engine.engine.open_transactions import read_open, read_open_around, read_open_at_work
-from amie_engine.engine.ordering import Blocker, OpenTransaction, OrderRule, blockers, looks_at_starts
+from amie_engine.engine.leases import Lease, holder_is_gone, lasts_until, lost
+from amie_engine.engine.open_transactions import LeasedTransaction, read_leased, read_open, read_open_around
+from amie_engine.engine.ordering import (
+    RUNNING_FIRST,
+    Blocker,
+    OpenTransaction,
+    OrderRule,
+    Until,
+    blockers,
+    looks_at_starts,
+)
 from amie_engine.engine.record_id import waits_for_first_answer
 from amie_engine.engine.start_order import starts_on_their_way
 from amie_engine.engine.state import TransactionState, WorkItem
@@ -60,7 +68,7 @@ class WorkRow:
         reason: Why it waits, or what was wrong.
         may_pass: Whether a person lets it begin, whatever comes before it.
         deadline: Until when the hub expects the answer.
-        blocked_by: What comes before it, or runs, where it is blocked.
+        blocked_by: What comes before it, or runs, where it is blocked, or hangs and may not be taken over.
         lease: Who is at work on it, where it is running.
         overrun: The lease on it that ran out, where nobody has ended it and nobody has taken the work over:
             whoever has it hangs, or is on a host that is gone.
@@ -93,7 +101,7 @@ class WorkRow:
 
     def may_begin(self, now: datetime) -> bool:
         """Whether the item may be worked on now."""
-        if self.status in (*_WAITS_FOR_A_PERSON, "running", "blocked"):
+        if self.status in (*_WAITS_FOR_A_PERSON, "running") or self.blocked_by is not None:
             return False
         return self.not_before is None or self.not_before <= now
 
@@ -210,12 +218,20 @@ class WorkQueue:
         Since the items were listed, somebody may have begun with what a rule keeps apart from this one. That
         is looked for here, once the lease is there: of two who begin in the same moment, the second at least
         sees the other.
+
+        Raises:
+            LeaseLost: The lease is over by now.
         """
         with self._engine.log.read() as reader:
             view = View(reader)
+            leased = read_leased(view, self._engine.now())
+            if not any(each.token == lease.token for each in leased):
+                raise lost(lease)
+            if any(_is_of_another_packet(each, lease) for each in leased):
+                return None
             state = view.state(lease.stream)
             item = state.item(lease.packet_rec_id)
-            if item is None or (not item.may_pass and self._comes_between(view, lease)):
+            if item is None or not (item.may_pass or self._may_begin_beside(leased, lease)):
                 return None
             return self._assignment(view, state, lease)
 
@@ -238,7 +254,7 @@ class WorkQueue:
             return None
         if state.answered_elsewhere and view.has_quarantined(state.trans_rec_id):
             return None
-        if waits_for_first_answer(view, state) is not None:
+        if not item.may_pass and waits_for_first_answer(view, state) is not None:
             return None
         request, reply = drafted
         key = f"{state.hub}/{state.site}/{lease.packet_rec_id}"
@@ -246,13 +262,12 @@ class WorkQueue:
         first = request if lease.packet_rec_id == began else request_of(view, state, state.request)
         return Assignment(lease, request, reply, first, key, item, state.anomalies)
 
-    def _comes_between(self, view: View, lease: Lease) -> bool:
-        """Whether somebody is at work on what a rule keeps apart from a transaction whose lease was taken."""
-        if not self.rules:
-            return False
-        log, now = self._engine.log, self._engine.now()
-        at_work = read_open_at_work(view.cursor, log.hub, log.site, now)
-        return lease.stream in blockers(at_work, self.rules, {each.stream for each in at_work})
+    def _may_begin_beside(self, leased: Sequence[LeasedTransaction], lease: Lease) -> bool:
+        """Whether nobody is at work on what a rule keeps apart from the transaction of a lease."""
+        there = [each.transaction for each in leased if not each.has_ended]
+        ended = [each.transaction for each in leased if each.has_ended]
+        running = {each.stream for each in there}
+        return lease.stream not in blockers(there, self.rules, running, ended=ended)
 
     def asked(self, trans_rec_id: int | str, *, question: str | None = None) -> AskedQuestion:
         """Return what the handler of a transaction has asked with ``work.ask``, and nobody has answered.
@@ -342,13 +357,18 @@ class WorkQueue:
         leases = self._engine.leases.all(view.cursor)
         there = read(view.cursor, log.hub, log.site)
         starts = starts_on_their_way(view) if looks_at_starts(there, self.rules) else ()
-        waiting = blockers(there, self.rules, _running(leases, now), starts)
-        return [self._as_it_stands(_row(*row), leases, waiting, now) for row in rows]
+        running = {lease.stream for lease in leases.values() if not lease.is_over(now)}
+        ended: list[OpenTransaction] = []
+        if running - {each.stream for each in there}:
+            ended = [each.transaction for each in read_leased(view, now) if each.has_ended]
+        waiting = blockers(there, self.rules, running, starts, ended)
+        return [self._as_it_stands(_row(*row), leases, running, waiting, now) for row in rows]
 
     def _as_it_stands(
         self,
         row: WorkRow,
         leases: Mapping[tuple[str, str], Lease],
+        running: Collection[str],
         waiting: Mapping[str, Blocker],
         now: datetime,
     ) -> WorkRow:
@@ -357,15 +377,17 @@ class WorkQueue:
         lease = leases.get((row.stream, row.packet_rec_id))
         if lease is not None and not lease.is_over(now):
             return replace(row, status="running", lease=lease)
-        if lease is not None and not holder_is_gone(lease.holder, lease.token):
-            row = replace(row, status="hanging", overrun=lease)
         blocker = None if row.may_pass else waiting.get(row.stream)
+        if row.stream in running:  # with another packet of it
+            blocker = Blocker(RUNNING_FIRST, Until.IDLE, row.stream, row.trans_rec_id)
+        if lease is not None and not holder_is_gone(lease.holder, lease.token):
+            return replace(row, status="hanging", overrun=lease, blocked_by=blocker)
         return row if blocker is None else replace(row, status="blocked", blocked_by=blocker)
 
 
-def _running(leases: Mapping[tuple[str, str], Lease], now: datetime) -> set[str]:
-    """The transactions that somebody is at work on, under a lease that is in force."""
-    return {lease.stream for lease in leases.values() if not lease.is_over(now)}
+def _is_of_another_packet(leased: LeasedTransaction, lease: Lease) -> bool:
+    """Whether a lease is that of another packet in the transaction of a lease."""
+    return leased.transaction.stream == lease.stream and leased.packet_rec_id != lease.packet_rec_id
 
 
 def _row(

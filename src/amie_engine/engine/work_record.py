@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from amie_engine.engine.leases import Lease, check_lease, end_lease, has_ended, renew_lease
 from amie_engine.engine.state import START, Question, TransactionState, WorkItem
-from amie_engine.engine.unit import UnitOfWork, in_unit, storable
+from amie_engine.engine.unit import UnitOfWork, View, in_unit, storable
 from amie_engine.engine.views import Handle
-from amie_engine.errors import AnswerInvalid, LeaseLost, WorkNotFound
+from amie_engine.errors import AnswerInvalid, LeaseLost, WorkNotFound, WorkOver
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.log.store import format_time
 from amie_engine.packet.base import Packet
@@ -42,38 +42,70 @@ class WorkRecord:
 
     Where a transaction has moved on meanwhile, so that its work is done, nothing is recorded.
 
-    Every method but `step` raises `LeaseLost` if somebody else has taken the work over.
+    Every method raises `LeaseLost` if somebody else has taken the work over.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def result(self, lease: Lease, name: str) -> tuple[Any] | None:
+        """Return the result of a step that is done, in a tuple; None where it is to be done now.
+
+        Raises:
+            LeaseLost: Somebody else has taken the work over: it is theirs to do.
+            WorkOver: It is nobody's any more.
+        """
+        with self._engine.log.read() as reader:
+            view = View(reader)
+            check_lease(view, lease)
+            state = view.state(lease.stream)
+            item = _open_item(state, lease)
+            version = item.step(name)
+            return (
+                None if version is None else ((reader.document(state.stream, version) or {}).get("result"),)
+            )
+
     def step(self, lease: Lease, name: str, result: Any, *, milliseconds: int, actor: str) -> Any:
         """Record the result of a step that is done, and return the result that is on record.
 
-        It is recorded even if the lease is lost: what is done is done. The first one stays.
+        It is recorded even if the lease is lost, or the work is over: what is done is done. The first one
+        stays.
 
         Raises:
             LeaseLost: It is on record, and somebody else has taken the work over.
+            WorkOver: It is on record, and the work is over.
         """
 
         def record(unit: UnitOfWork) -> tuple[Any, LeaseLost | None]:
             state = unit.state(lease.stream)
             item = state.item(lease.packet_rec_id)
-            version = None if item is None else item.step(name)
+            assert item is not None  # noqa: S101 # there was one when the lease was taken, and it stays
+            kept, version = result, item.step(name)
             if version is not None:
-                document = unit.reader.document(state.stream, version)
-                return (document or {}).get("result"), self._renewed(unit, lease)
-            if item is not None and item.status != "done":
+                kept = (unit.reader.document(state.stream, version) or {}).get("result")
+            else:
                 facts = {"step": name, "milliseconds": milliseconds}
                 event = _event(EventType.WORK_STEP_DONE, state, item, facts, {"result": result}, actor=actor)
                 unit.append(state, [event])
-            return result, self._renewed(unit, lease)
+            return kept, self._renewed(unit, lease) or (_over(lease) if item.status == "done" else None)
 
-        recorded, lost = in_unit(self._engine.log, record)
-        if lost is not None:
-            raise lost
+        recorded, error = in_unit(self._engine.log, record)
+        if error is not None:
+            raise error
         return recorded
+
+    def alive(self, lease: Lease) -> None:
+        """Make a lease last from now on.
+
+        Raises:
+            LeaseLost: Somebody else has taken the work over.
+            WorkOver: It is nobody's any more.
+        """
+        with self._engine.log.read() as reader:
+            view = View(reader)
+            check_lease(view, lease)
+            _open_item(view.state(lease.stream), lease)
+        self._engine.leases.renew(lease)
 
     def asked(self, lease: Lease, name: str, question: str, choices: Sequence[str], *, actor: str) -> None:
         """Record that the handler asks a person; the lease ends, and the work waits for the answer."""
@@ -190,6 +222,25 @@ class WorkRecord:
         recorded = in_unit(self._engine.log, note)
         has_ended(lease)
         return recorded
+
+
+def _open_item(state: TransactionState, lease: Lease) -> WorkItem:
+    """Return the item of work of a lease.
+
+    Raises:
+        WorkOver: It is done.
+    """
+    item = state.item(lease.packet_rec_id)
+    if item is None or item.status == "done":
+        raise _over(lease)
+    return item
+
+
+def _over(lease: Lease) -> WorkOver:
+    return WorkOver(
+        f"The work on packet {lease.packet_rec_id} is over: it was answered, or its transaction has ended,"
+        " while its handler was at work."
+    )
 
 
 def question_of(state: TransactionState, name: str | None) -> tuple[WorkItem, Question]:

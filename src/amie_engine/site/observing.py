@@ -28,6 +28,9 @@ class SendResult(StrEnum):
     REFUSED = "refused"
     UNKNOWN = "unknown"
     NOT_SENT = "not-sent"
+    NEEDLESS = "needless"
+    """It has not arrived, and needs to no more: its transaction has ended, another reply is there, or another
+    process was told that the service refuses it."""
 
 
 class Observer:

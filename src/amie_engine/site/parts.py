@@ -18,7 +18,7 @@ from amie_engine.engine.subscription import Subscription
 from amie_engine.errors import AMIEEngineError, AMIERequestError, InternalError
 from amie_engine.site.client_states import ClientStates
 from amie_engine.site.handlers import Site
-from amie_engine.site.hands import Task
+from amie_engine.site.hands import LOOK_AGAIN, Task
 from amie_engine.site.observing import Observer
 from amie_engine.site.poller import FULL_LISTING_EVERY, Poller
 from amie_engine.site.round import Round
@@ -87,9 +87,9 @@ class Parts:
         finally:
             self._observer.polled(time.perf_counter() - began, result.poll_error)
 
-    def work(self, result: Round, stop: threading.Event | None) -> None:
+    def work(self, result: Round, stop: threading.Event | None, *, again_after: float = 0.0) -> None:
         """Call the handlers for all that may be worked on now."""
-        for end, count in self.worker.work_once(stop).items():
+        for end, count in self.worker.work_once(stop, again_after=again_after).items():
             result.worked[end] += count
 
     def send(self, result: Round) -> None:
@@ -130,10 +130,14 @@ class Parts:
         return [*[self._work_alone] * workers, *delivering]
 
     def _work_alone(self, stop: threading.Event) -> Round:
-        """Call the handlers for all that may be worked on now, and nothing else."""
+        """Call the handlers for all that may be worked on now, and nothing else.
+
+        Whatever is done in one of the threads has all of them look for more: an item that came to nothing is
+        not looked at each time.
+        """
         result = Round()
         try:
-            attempt(result, "working", lambda result: self.work(result, stop))
+            attempt(result, "working", lambda result: self.work(result, stop, again_after=LOOK_AGAIN))
         except SystemExit:  # a handler's; it is on record, and ends no daemon from within a thread
             result.worked[Worked.FAILED] += 1
         return result

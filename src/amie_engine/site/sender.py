@@ -124,9 +124,7 @@ class Sender:
             self._observer.alive()
             try:
                 if self._settle(listed):
-                    sent.arrived += 1
-                    logger.info("%s has arrived.", _shown(listed), extra=_about(listed, SendResult.ARRIVED))
-                    self._observer.sent(listed, SendResult.ARRIVED)
+                    self._note_settled(sent, listed)
                 lost = self._pauses = 0
             except EventUnreadable as error:
                 self._note(sent, listed, error)  # it holds up its own transaction, and no other
@@ -156,6 +154,17 @@ class Sender:
         """Not where the clock has gone back since: the pause would last until it gets there."""
         now = self._engine.now()
         return self._paused_until is not None and now < self._paused_until <= now + _LONGEST_PAUSE
+
+    def _note_settled(self, sent: Sent, outgoing: Outgoing) -> None:
+        """What needs no sending any more has arrived; or the look has found what makes it needless."""
+        if self._engine.outbox.has_arrived(outgoing):
+            sent.arrived += 1
+            result, told = SendResult.ARRIVED, "%s has arrived."
+        else:
+            result = SendResult.NEEDLESS
+            told = "%s is not sent: its transaction has ended, it was refused, or another reply is there."
+        logger.info(told, _shown(outgoing), extra=_about(outgoing, result))
+        self._observer.sent(outgoing, result)
 
     def _note(self, sent: Sent, outgoing: Outgoing, error: AMIEEngineError) -> None:
         sent.errors.append(error)

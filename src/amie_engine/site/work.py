@@ -157,8 +157,10 @@ class Work:
         Raises:
             StepInvalid: The name is none, or was used before; or the result is no JSON value.
 
-        Where the handler took too long, so that another worker is at it, or where the log can't be used, this
-        ends the call of the handler, past every ``except Exception``. In the first case the result is kept.
+        Where the handler took too long, so that another worker is at it, where its packet was answered or its
+        transaction has ended meanwhile, or where the log can't be used, this ends the call of the handler,
+        past every ``except Exception``: before the function is called, or, in the first two cases, once its
+        result is kept.
         """
         self._use(name, "step")
         with _interrupting():
@@ -212,8 +214,8 @@ class Work:
         return self.clock()
 
     def alive(self) -> None:
-        """Tell that a long handler is still at work, so that no other worker takes it over. Where one has,
-        this ends the call of the handler, past every ``except Exception``.
+        """Tell that a long handler is still at work, so that no other worker takes it over. Where one has, or
+        where the work is over, this ends the call of the handler, past every ``except Exception``.
         """
         with _interrupting():
             self.memory.alive()

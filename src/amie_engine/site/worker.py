@@ -45,6 +45,8 @@ _LOOKED_AT_ONCE = 8
 _LIST_LASTS = timedelta(seconds=1)
 """For how long a list of what may be worked on is good: while a slow handler was at work, something may have
 come that the others have to wait for."""
+_LISTED_SELDOM = 4
+"""Or for so many times as long as it took to make it: with thousands of open transactions that is a while."""
 
 
 class Worked(StrEnum):
@@ -67,10 +69,7 @@ class _LogMemory:
     actor: str
 
     def result(self, name: str) -> tuple[Any] | None:
-        version = self.assignment.item.step(name)
-        if version is None:
-            return None
-        return ((self.engine.work.document(self.assignment.lease, version) or {}).get("result"),)
+        return self.engine.work.record.result(self.assignment.lease, name)
 
     def remember(self, name: str, result: Any, milliseconds: int) -> Any:
         return self.engine.work.record.step(
@@ -87,7 +86,7 @@ class _LogMemory:
         return str(document["answer"])
 
     def alive(self) -> None:
-        self.engine.leases.renew(self.assignment.lease)
+        self.engine.work.record.alive(self.assignment.lease)
 
 
 class _HandlerRaised(Exception):
@@ -128,28 +127,53 @@ class Worker:
         self._jitter = jitter
         self._stopwatch = stopwatch
         self._unreadable = UnreadableThings()
+        self._came_to_nothing: dict[tuple[str, str], float] = {}
+        """When the stopwatch told what, at which work on an item came to nothing."""
 
-    def work_once(self, stop: threading.Event | None = None) -> dict[Worked, int]:
+    def work_once(
+        self, stop: threading.Event | None = None, *, again_after: float = 0.0
+    ) -> dict[Worked, int]:
         """Work on every item that may be worked on now; return how many came to what end.
+
+        What becomes ready meanwhile waits for the next call: however much there is to do, an item that this
+        has worked on comes to its turn again.
 
         Args:
             stop: Once it is set, no further handler is called.
+            again_after: Seconds for which an item is left alone that came to nothing and waits for no time.
 
         Raises:
             LogError: The database can't be used.
         """
         counts = dict.fromkeys(Worked, 0)
-        done: set[tuple[str, str]] = set()
-        listed_at, rows = self._engine.now(), deque(self._engine.work.ready())
+        listed_at, rows = self._engine.now(), deque(self._ready(again_after))
+        lasts = max(_LIST_LASTS, _LISTED_SELDOM * (self._engine.now() - listed_at))
+        left = {_key(row) for row in rows}
         while rows and not (stop is not None and stop.is_set()):
-            if self._engine.now() - listed_at > _LIST_LASTS:
+            if self._engine.now() - listed_at > lasts:
                 listed_at = self._engine.now()
-                rows = deque(row for row in self._engine.work.ready() if _key(row) not in done)
+                rows = deque(row for row in self._engine.work.ready() if _key(row) in left)
                 continue
             for end in self._work_on_first(rows):
                 counts[end] += 1
-                done.add(_key(rows.popleft()))
+                key = _key(rows.popleft())
+                left.discard(key)
+                if again_after and end in (Worked.DEFERRED, Worked.NOT_YET):
+                    self._came_to_nothing[key] = self._stopwatch()
         return counts
+
+    def _ready(self, again_after: float) -> list[WorkRow]:
+        """The items that may be worked on now, but for those that came to nothing a moment ago."""
+        if self._came_to_nothing:
+            now = self._stopwatch()
+            for key, when in tuple(self._came_to_nothing.items()):  # other threads add to it
+                if now - when >= again_after:
+                    self._came_to_nothing.pop(key, None)
+        return [
+            row
+            for row in self._engine.work.ready()
+            if row.not_before is not None or _key(row) not in self._came_to_nothing
+        ]
 
     def work_on(self, row: WorkRow) -> Worked:
         """Work on one item, unless another worker is faster.
