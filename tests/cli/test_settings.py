@@ -43,6 +43,15 @@ def test_an_empty_variable_says_nothing(folder: Path) -> None:
     assert _load(site="").site == "FILE"
 
 
+@pytest.mark.parametrize("name", ["url", "hub", "site", "handlers", "client_state"])
+def test_an_empty_text_is_none_wherever_it_stands(folder: Path, name: str) -> None:
+    """An empty URL of a test service's must not become the production service's."""
+    _file(folder, f'{name} = ""\n')
+    assert _load({name: ""}) == Settings()
+    _file(folder, f'{name} = "one"\n')
+    assert getattr(_load({name: ""}, None, **{name: ""}), name) == "one"
+
+
 def test_the_file_is_the_one_that_is_named(folder: Path) -> None:
     _file(folder, 'site = "DEFAULT"\n')
     other = _file(folder, 'site = "OTHER"\n', "other.toml")

@@ -133,6 +133,27 @@ def test_a_transaction_is_failed(amie: Amie, filled: None) -> None:
         ]
 
 
+def test_all_that_the_service_does_not_know_are_failed_together(amie: Amie, folder: Path) -> None:
+    numbers = range(1, 6)
+    with log(URL) as engine:
+        for number in numbers:
+            engine.receive(packet(number))
+        for number in numbers[:4]:
+            engine.note_unknown(str(5000 + number))
+    status = amie("status")
+    assert status.status == 3
+    assert "1 thing needs a person" in status.out
+    assert 'amie-engine fail --unknown --reason "..."' in status.out
+    assert amie("fail", "5001", "--unknown", "--reason", "reset").status == 2
+    assert amie("fail", "--reason", "reset").status == 2
+    assert "4 transactions are to be set failed" in amie("fail", "--unknown", "--reason", "reset").out
+    with log(URL) as engine:
+        assert [one.trans_rec_id for one in engine.outbox.open()] == ["5001", "5002", "5003", "5004"]
+    assert amie("status").status == 0
+    assert "There is none" in amie("fail", "--unknown", "--reason", "reset").out
+    assert "2 transactions are" not in amie("fail", "5005", "--reason", "no").out
+
+
 def test_a_deadline_that_has_not_passed_is_not_confirmed(amie: Amie, filled: None) -> None:
     result = amie("confirm-deadline", "5001")
     assert (result.status, "reply-not-due" in result.err) == (1, True)

@@ -36,7 +36,8 @@ def demo(
         typer.Option(metavar="URL", help="The log's database.", show_default="a fresh SQLite file"),
     ] = None,
     seed: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Same seed, same people and projects, and same faults.")
+        int,
+        typer.Option(metavar="NUMBER", help="Same seed, same people and projects, and same draw of faults."),
     ] = 0,
     faults: Annotated[
         bool, typer.Option("--faults", help="Have calls fail, get lost, come twice; waiting takes no time.")
@@ -53,7 +54,8 @@ def demo(
     acted, answers are cut off or come from a proxy, calls arrive twice, old packets are listed again, the key
     is refused for a while, informs linger, the hub fails a transaction now and then, and the service is
     restarted, even without what it had. Both sides must agree all the same on every transaction that it still
-    knows; those that it has forgotten are ended here.
+    knows; those that it has forgotten are ended here. Which call a fault strikes depends on the order in
+    which calls come, which is not the same each time.
 
     Examples:
 
@@ -120,7 +122,7 @@ def _tell(stage: Stage, compared: list[Comparison], seconds: float, agreed: bool
         console.print(
             f"The service was restarted without memory, and has forgotten {len(forgotten)} of them; its"
             f" scenarios were begun anew. {len(failed)} of the forgotten have failed here:"
-            f" {', '.join(failed) or 'none'}.",
+            f" {', '.join(failed) or 'none'}. The others have ended here as they had there before.",
             soft_wrap=True,
         )
     url = stage.engine.database.url
@@ -139,8 +141,15 @@ def _all_of(compared: Sequence[Comparison]) -> str:
     forgotten = [row for row in compared if row["forgotten"]]
     if failed or forgotten:
         ends = f"{number - failed} of {number} transactions have completed and {failed} failed"
-        agreement = f"{ends}, and both sides agree on every one"
-        return f"{agreement} that the service still knows" if forgotten else agreement
+        if not forgotten:
+            return f"{ends}, and both sides agree on every one"
+        known = number - len(forgotten)
+        agreement = (
+            f"both sides agree on all {known} that the service still knows"
+            if known
+            else "it knows none any more"
+        )
+        return f"{ends}, and {agreement}"
     if number == 1:
         return "The one transaction has completed, and both sides agree on it"
     return f"All {number} transactions have completed, and both sides agree on every one"

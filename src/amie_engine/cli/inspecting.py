@@ -21,6 +21,7 @@ from amie_engine.engine.state import OutboxEntry
 from amie_engine.engine.views import as_json as json_values
 from amie_engine.errors import QuarantineNotFound, SettingsError
 from amie_engine.log.events import EventType
+from amie_engine.site.attempts import longest_pause
 
 __all__ = ["quarantine", "show", "transactions"]
 
@@ -187,10 +188,11 @@ def _whose_turn(due: Due) -> str:
 def _not_known(attempted_at: datetime, attempts: int) -> str:
     times = "once" if attempts == 1 else f"{attempts} times"
     last = f"{attempted_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    look = attempted_at.astimezone(UTC) + longest_pause(attempts - 1)
     return (
         f"was sent {times}, last at {last}, and whether it has arrived is not known yet: the log of"
-        " `amie-engine run` says why. It looks for it at the service some minutes later, and sends it again"
-        " if it isn't there."
+        f" `amie-engine run` says why. It looks for it at the service by {look:%H:%M} UTC, later where that"
+        " fails, and sends it again if it isn't there."
     )
 
 

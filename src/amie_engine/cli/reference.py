@@ -80,7 +80,8 @@ def _settings() -> str:
     return f"""## Settings
 
 A setting is taken from the command's option, else from its variable, else from `{DEFAULT_FILE}` in the
-current folder; `--config`, or the variable `{ENVIRONMENT_PREFIX}CONFIG`, names another file. Keep the key in
+current folder; `--config`, or the variable `{ENVIRONMENT_PREFIX}CONFIG`, names another file. An empty text
+counts as none. Keep the key in
 a file of its own that only the daemon's user can read, and name that in `api_key_file`. Paths are relative
 to the current folder.
 
@@ -139,16 +140,18 @@ def _default_of(parameter: Any) -> str:
 
 def _code(value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return "" if value is None else f"`{text}`"
+    return "" if value is None or text == "" else f"`{text}`"
 
 
 def _marked(text: str) -> str:
     """Text with its options and variables set as code."""
-    words = []
+    words, is_marked = [], False
     for word in text.split(" "):
         core = word.strip(".,;:()")
         is_code = core.startswith(("--", ENVIRONMENT_PREFIX)) or "=" in core or "://" in core
-        words.append(word.replace(core, f"`{core}`") if is_code else word)
+        is_bare = is_code and not is_marked and "`" not in word
+        words.append(word.replace(core, f"`{core}`") if is_bare else word)
+        is_marked ^= word.count("`") % 2 == 1
     return " ".join(words)
 
 

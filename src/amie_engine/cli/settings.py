@@ -129,7 +129,7 @@ _KEYS = ("api_key", "api_key_file")
 def load_settings(
     options: Mapping[str, Any], *, file: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> Settings:
-    """Return the settings.
+    """Return the settings. An empty text counts as none.
 
     Args:
         options: What the command line gave; None for what it did not.
@@ -142,10 +142,16 @@ def load_settings(
     """
     named = file or (Path(path) if (path := environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")) else None)
     source = named or Path(DEFAULT_FILE)
-    values = _over({}, _read(source) if named is not None or source.is_file() else {})
-    values = _over(values, _from_environment(environment))
-    values = _over(values, {name: value for name, value in options.items() if value is not None})
+    values = _over({}, _given(_read(source) if named is not None or source.is_file() else {}))
+    values = _over(values, _given(_from_environment(environment)))
+    values = _over(values, _given(options))
     return _checked(values)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is there, and is no empty text: a variable of the shell that is not set must not count as a value,
+    as for a URL it would."""
+    return {name: value for name, value in values.items() if value is not None and value != ""}
 
 
 def _over(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +167,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     values = {}
     for variable, value in environment.items():
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
-        if name == variable or name in _NO_SETTINGS or not value:
+        if name == variable or name in _NO_SETTINGS:
             continue
         if name.lower() in SETTINGS and name.isupper():
             values[name.lower()] = value

@@ -25,7 +25,9 @@ from amie_engine.cli.options import (
 from amie_engine.cli.output import one_line, output_console, print_json, shown, tell
 from amie_engine.cli.tables import age, deadline_text
 from amie_engine.cli.work_words import to_do, waits_for
+from amie_engine.engine.state import UNKNOWN_AT_SERVICE
 from amie_engine.engine.work import AskedQuestion, WorkRow
+from amie_engine.errors import SettingsError
 
 __all__ = ["answer", "confirm_deadline", "fail", "let_pass", "retry", "work"]
 
@@ -155,8 +157,18 @@ def let_pass(
 
 
 def fail(
-    transaction: Transaction,
-    reason: Annotated[str, typer.Option(metavar="WHY", help="Why, for the site's own record.")],
+    transactions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TRANS...",
+            help="Their record ids at the service, or their ids in the log.",
+            show_default=False,
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option(metavar="WHY", help="Why, for the site's own record.")] = "",
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="All that the service does not know any more.")
+    ] = False,
     actor: Actor = None,
     database: DatabaseUrl = None,
     site: SiteOfLog = None,
@@ -164,18 +176,40 @@ def fail(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have the service set a transaction failed: the way to fail it after its reply has gone out.
+    """Have the service set transactions failed: the way to fail one after its reply has gone out.
 
     The daemon sends it; a transaction that the service does not know any more counts as failed once it has
-    said so. To fail it in reply to a request, have the handler return work.fail(...).
+    said so. --unknown names all of which it has said so: after the test service was reset, say. To fail one
+    in reply to a request, have the handler return work.fail(...).
 
-    Example:
+    Examples:
 
         amie-engine fail 87100001 --reason "the grant was withdrawn"
+        amie-engine fail --unknown --reason "the test service was reset"
     """
+    if not reason.strip():
+        raise SettingsError("A transaction is failed for a reason.", hint='Give it with --reason "...".')
+    if bool(transactions) == unknown:
+        raise SettingsError("Name the transactions to fail, or give --unknown; not both.", hint="")
     with open_log(database=database, site=site, hub=hub, config=config) as engine:
-        engine.fail(find_transaction(engine, transaction), reason, actor=who(actor))
-    tell(f"Transaction {transaction} is to be set failed: `amie-engine run` sends it.", as_json=as_json)
+        names = [find_transaction(engine, name) for name in transactions or ()]
+        if unknown:
+            names = [
+                one.stream
+                for one in engine.transactions(open_only=True)
+                if UNKNOWN_AT_SERVICE in one.anomalies and not one.sending
+            ]
+        for name in names:
+            engine.fail(name, reason, actor=who(actor))
+    if not names:
+        tell("There is none that the service does not know any more.", as_json=as_json)
+        return
+    what = (
+        f"Transaction {(transactions or names)[0]} is"
+        if len(names) == 1
+        else f"{len(names)} transactions are"
+    )
+    tell(f"{what} to be set failed: `amie-engine run` sends it.", as_json=as_json)
 
 
 def confirm_deadline(

@@ -47,6 +47,9 @@ _FAILURES_TOO_MANY = 5
 """After how many failures in a row a subscriber or a handler needs a person: some minutes, since its pauses
 grow."""
 
+_UNKNOWN_APART = 3
+"""How many transactions that the service does not know any more are told one by one."""
+
 _STREAM_SHOWN = 8
 """How much of a transaction's id in the log commands need, where it has none at the service."""
 
@@ -220,9 +223,10 @@ def needs_of_transactions(
     now: datetime,
 ) -> list[Need]:
     """Return what needs a person in single transactions: each transaction once, and each type of packet once
-    that the site has no handler for, or one that fails again and again; that with the nearest deadline
-    first."""
-    found = {one.stream: _of_unknown(one) for one in there if UNKNOWN_AT_SERVICE in one.anomalies}
+    that the site has no handler for, or one that fails again and again; many that the service does not know
+    any more together; that with the nearest deadline first."""
+    unknown = [one for one in there if UNKNOWN_AT_SERVICE in one.anomalies]
+    found = {one.stream: _of_unknown(one) for one in unknown}
     for entry in rejected:
         found.setdefault(entry.stream, _of_rejected(entry))
     unhandled: dict[str, list[WorkRow]] = {}
@@ -244,6 +248,10 @@ def needs_of_transactions(
             found.setdefault(one.stream, _of_overdue(one))
         if one.held and now - one.updated_at > _HELD_TOO_LONG:
             found.setdefault(one.stream, _of_held(one))
+    if len(unknown) > _UNKNOWN_APART:
+        for one in unknown:
+            del found[one.stream]
+        found[""] = _of_all_unknown(unknown)
     # Those without a deadline come last.
     never = datetime.max.replace(tzinfo=now.tzinfo)
     is_at_work = any(daemon.is_alive(now) for daemon in daemons)
@@ -277,6 +285,14 @@ def _of_unknown(one: OpenOne) -> Need:
     what = f"The service does not know this {one.type} any more"
     command, look = f'amie-engine fail {name} --reason "..."', "amie-engine reconcile"
     return Need(NeedKind.UNKNOWN, what, command, look, name, None, one.deadline)
+
+
+def _of_all_unknown(there: Sequence[OpenOne]) -> Need:
+    """That of many: the service was reset, as a test service is."""
+    what = f"The service does not know {len(there)} transactions any more"
+    deadline = min((one.deadline for one in there if one.deadline is not None), default=None)
+    command = 'amie-engine fail --unknown --reason "..."'
+    return Need(NeedKind.UNKNOWN, what, command, "amie-engine reconcile", None, None, deadline)
 
 
 def _of_held(one: OpenOne) -> Need:

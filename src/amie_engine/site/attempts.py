@@ -9,9 +9,9 @@ from typing import Any
 
 from amie_engine.engine.outbox import Outgoing
 
-__all__ = ["LAST_LOOK", "Attempts"]
+__all__ = ["FIRST_LOOK", "LAST_LOOK", "Attempts", "longest_pause"]
 
-_FIRST_LOOK = timedelta(minutes=4)
+FIRST_LOOK = timedelta(minutes=4)
 """After an attempt of which nothing is known, whoever made it; later for a client that waits long for an
 answer. The service may act after the client has given a call up: who looks too early does not find the
 packet, and sends a second one."""
@@ -35,6 +35,17 @@ class _FailedLooks:
     at: datetime
 
 
+def longest_pause(doublings: int, first: timedelta = FIRST_LOOK) -> timedelta:
+    """Return how long a look comes at most after what it waits for.
+
+    Args:
+        doublings: How often the pause has doubled: with each attempt but the first, and each failed look.
+        first: The first pause.
+    """
+    doubled: timedelta = first * 2 ** min(doublings, _MOST_DOUBLINGS)
+    return min(doubled, max(first, LAST_LOOK))
+
+
 class Attempts:
     """What became of attempts, as far as this process knows; the log has that there were any.
 
@@ -49,7 +60,7 @@ class Attempts:
     ) -> None:
         self._now = now
         self._jitter = jitter
-        self._first_look = max(_FIRST_LOOK, 3 * client_waits)
+        self._first_look = max(FIRST_LOOK, 3 * client_waits)
         self._undone: dict[_Key, int] = {}
         self._made: dict[_Key, int] = {}
         self._failed_looks: dict[_Key, _FailedLooks] = {}
@@ -118,8 +129,7 @@ class Attempts:
             return True
         first = self._first_look if outgoing.kind == "packet" else _AGAIN
         doublings = failed - 1 + (0 if is_pending else outgoing.attempts)
-        pause = min(first * 2 ** min(doublings, _MOST_DOUBLINGS), max(first, LAST_LOOK))
-        pause *= 0.75 + self._jitter() / 4
+        pause = longest_pause(doublings, first) * (0.75 + self._jitter() / 4)
         since = (
             self._time_since_look(outgoing) if failed else self._time_since(outgoing, outgoing.attempted_at)
         )

@@ -356,5 +356,7 @@ def _about(outgoing: Outgoing, result: SendResult, error: AMIEEngineError | None
 
 
 def _shown(outgoing: Outgoing) -> str:
-    what = outgoing.packet_type or "the call that sets it failed"
-    return f"{what} of transaction {outgoing.trans_rec_id or outgoing.stream}"
+    transaction = f"transaction {outgoing.trans_rec_id or outgoing.stream}"
+    if outgoing.packet_type is None:
+        return f"the call that sets {transaction} failed"
+    return f"{outgoing.packet_type} of {transaction}"
