@@ -38,6 +38,7 @@
      │   ├─ DatabaseSchemaOutdated          database-schema-outdated
      │   ├─ DatabaseSchemaNewer             database-schema-newer
      │   ├─ DatabaseForeign                 database-foreign
+     │   ├─ DatabaseReplaced                database-replaced
      │   ├─ DatabaseUnavailable             database-unavailable
      │   │   ├─ DatabaseUnfit               database-unfit
      │   │   ├─ ConnectionLost              connection-lost
@@ -99,6 +100,7 @@ __all__ = [
     "ConnectionLost",
     "ConnectionNotJoinable",
     "DatabaseForeign",
+    "DatabaseReplaced",
     "DatabaseSchemaMissing",
     "DatabaseSchemaNewer",
     "DatabaseSchemaOutdated",
@@ -447,6 +449,13 @@ class DatabaseUnavailable(LogError):
     code = "database-unavailable"
     default_hint = "Check that the server runs, the path exists and may be written, and the disk is not full."
     retryable = True
+
+
+class DatabaseReplaced(LogError):
+    """The file of a SQLite log was removed, or another put in its place, while the log was in use."""
+
+    code = "database-replaced"
+    default_hint = "Put it back, or restart what uses it. Restore a backup only while nothing uses the log."
 
 
 class DatabaseUnfit(DatabaseUnavailable):

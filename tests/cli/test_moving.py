@@ -234,6 +234,12 @@ def test_output_that_cant_be_written_is_one(
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["transactions", "transactions --json"])
+def test_a_closed_output_ends_no_command(amie: Amie, log: str, command: str) -> None:
+    done = piped(f"amie-engine {command} >&-")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_log_that_is_not_there(amie: Amie, folder: Path) -> None:
     wrong = amie("export", "--to", "e.jsonl")
     assert (wrong.status, list(folder.iterdir())) == (1, [])

@@ -34,6 +34,13 @@ def test_what_is_no_url_of_ours_is_refused_at_once(url: str, message: str) -> No
     assert caught.value.hint
 
 
+def test_a_password_with_a_bare_at_sign_is_refused_and_no_part_of_it_told() -> None:
+    with pytest.raises(DatabaseUnfit) as caught:
+        Database("postgresql://amie:s3cret@rest@127.0.0.1:1/amie")
+    assert "%40" in caught.value.hint
+    assert "rest" not in str(caught.value)
+
+
 def test_a_server_that_is_not_there_is_unavailable_and_the_password_untold() -> None:
     database = Database(f"postgresql://amie:{SECRET}@127.0.0.1:1/amie?password={SECRET}&connect_timeout=2")
     assert SECRET not in repr(database)

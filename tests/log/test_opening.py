@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -13,6 +14,7 @@ import pytest
 from amie_engine.engine import Engine
 from amie_engine.errors import (
     DatabaseForeign,
+    DatabaseReplaced,
     DatabaseSchemaMissing,
     DatabaseUnavailable,
     LogError,
@@ -186,6 +188,33 @@ def test_an_empty_file_that_may_only_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailable, match="readonly"):
         Engine(f"sqlite:///file:{file}?mode=ro&uri=true", site="NCSA")
     assert file.read_bytes() == b""
+
+
+@pytest.mark.parametrize("swap", [True, False])
+def test_while_another_file_is_in_its_place_nothing_is_read_or_written(
+    file: Path, tmp_path: Path, swap: bool
+) -> None:
+    """Whoever restores a backup while a daemon is at work would lose what that goes on to write."""
+    aside = tmp_path / "aside.db"
+    with Engine(f"sqlite:///{file}", site="NCSA") as engine:
+        assert engine.receive(project_request(1)).kind == "accepted"
+        file.rename(aside)
+        if swap:
+            shutil.copy(aside, file)
+        for call in (lambda: engine.receive(project_request(2)), engine.transactions, engine.outbox.open):
+            with pytest.raises(DatabaseReplaced):
+                call()
+        aside.rename(file)
+        assert len(engine.transactions()) == 1
+
+
+def test_a_process_that_goes_to_another_folder_has_the_same_log(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    with Engine(f"sqlite:///{file.name}", site="NCSA") as engine:
+        monkeypatch.chdir("/")
+        assert engine.transactions() == []
 
 
 def test_a_new_file_that_somebody_else_locks_is_refused_and_left_alone(tmp_path: Path) -> None:

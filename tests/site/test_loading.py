@@ -27,6 +27,10 @@ def broken():
     raise RuntimeError("Robin Example")
 
 
+def leaving():
+    raise SystemExit
+
+
 def wants_more(path):
     return site
 """
@@ -69,6 +73,7 @@ def test_the_examples_are_found_from_anywhere() -> None:
         ("oursite:zzz", "has no 'zzz'. Give the name of its Site."),
         ("oursite:sites", "is no site, but a list"),
         ("oursite:broken", "The site's own code oursite:broken() raised RuntimeError, at"),
+        ("oursite:leaving", "The site's own code oursite:leaving() raised SystemExit, at"),
         ("oursite:wants_more", "a function without parameters"),
     ],
 )
@@ -86,6 +91,7 @@ def test_what_is_wrong_with_a_name_is_told(name: str, told: str) -> None:
         ("import theirs_too\n", "needs 'theirs_too', which is not installed"),
         ("\ndef f(:\n", "The site's own code theirs raised SyntaxError, at"),
         ("\n\n1 / 0\n", "The site's own code theirs raised ZeroDivisionError, at"),
+        ("\n\nraise SystemExit\n", "The site's own code theirs raised SystemExit, at"),
     ],
 )
 def test_what_is_wrong_with_the_module_itself_is_told_with_its_place(

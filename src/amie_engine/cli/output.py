@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -29,7 +30,12 @@ _UNBROKEN = 100_000
 
 
 def prepare_streams() -> None:
-    """Let text that the terminal's encoding has no form for come out as escapes, and not end the command."""
+    """Let text that the terminal's encoding has no form for come out as escapes, and not end the command; and
+    what goes to a stream that is closed go nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 # as long as the process lasts
+            setattr(sys, name, nowhere)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -32,6 +32,7 @@ def engine_for_url(url: str) -> Engine:
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername=_DRIVER)
         _check_backend(parsed.get_backend_name())
+        _check_host(parsed)
         engine = create_engine(parsed, hide_parameters=True, **_options(parsed))
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise DatabaseUnfit(
@@ -99,6 +100,14 @@ def _check_backend(name: str) -> None:
         raise DatabaseUnfit(
             f"The log can't live in a {name} database.",
             hint="Use SQLite (sqlite:///amie.db) or PostgreSQL (postgresql://...).",
+        )
+
+
+def _check_host(url: URL) -> None:
+    """Refuse a password with a bare ``@``, of which the rest would be taken for the host, and so be shown."""
+    if "@" in (url.host or ""):
+        raise DatabaseUnfit(
+            "The database's URL can't be read: there are two @ in it.", hint="In a password, write %40 for @."
         )
 
 

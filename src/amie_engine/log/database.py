@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, NullPool, PoolProxiedConnection, QueuePool
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from amie_engine.errors import CommitInDoubt
+from amie_engine.errors import CommitInDoubt, DatabaseReplaced
 from amie_engine.log.connecting import engine_beside, engine_for_url, is_quiet, shown_url
 from amie_engine.log.failures import about_values, explained, in_doubt, lost, unreachable
-from amie_engine.log.files import file_of, in_memory, remove
+from amie_engine.log.files import FileIdentity, file_of, identity_of, in_memory, remove
 from amie_engine.log.statements import Cursor
 from amie_engine.log.transactions import (
     empty_write_ahead_log,
@@ -51,6 +51,9 @@ class Database:
         self._sites = None if isinstance(database, str) else database
         self._engine = engine_for_url(database) if isinstance(database, str) else engine_beside(database)
         self.url = shown_url(self._engine.url)
+        file = file_of(self._engine.url)
+        self._file = None if file is None else file.absolute()  # the process may go to another folder
+        self._identity: FileIdentity | None = None
         self._losses = 0
         """How many connections were lost: each casts doubt on those that were made before."""
 
@@ -89,6 +92,7 @@ class Database:
             if file is not None and absent:
                 self.close()
                 remove(file)
+                self._identity = None
             raise
 
     def has_free_connection(self) -> bool:
@@ -236,6 +240,7 @@ class Database:
         dialect: Any = self._engine.dialect
         pooled = self._connected()
         try:
+            self._check_file()
             yield pooled
         except (DBAPIError, dialect.dbapi.Error) as error:
             if self._is_lost(error, pooled.dbapi_connection):
@@ -251,6 +256,22 @@ class Database:
             pooled.info[_USED] = self._losses, monotonic()
         finally:
             pooled.close()
+
+    def _check_file(self) -> None:
+        """Make sure that a SQLite file that is open is the one that its path leads to: else what is written
+        would be lost, though all seems well.
+
+        Raises:
+            DatabaseReplaced: It was removed, or another is in its place.
+        """
+        if self._file is None:
+            return
+        found = identity_of(self._file)
+        if self._identity is None:
+            self._identity = found
+        elif found != self._identity:
+            what = "is not there any more" if found is None else "is not the one that was opened"
+            raise DatabaseReplaced(f"The file {self._file}, which is in use as the log, {what}.")
 
     def _is_trusted(self, pooled: PoolProxiedConnection) -> bool:
         """Whether a connection surely works without a call that tries it: it was handed back a moment ago, no

@@ -9,7 +9,10 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import URL
 
-__all__ = ["file_of", "in_memory", "make_private", "remove", "remove_beside"]
+__all__ = ["FileIdentity", "file_of", "identity_of", "in_memory", "make_private", "remove", "remove_beside"]
+
+FileIdentity = tuple[int, int]
+"""Equal for two paths that lead to the same file."""
 
 _BESIDE = ("-journal", "-wal", "-shm")
 """What SQLite puts behind the name of a database's file, for its files beside it."""
@@ -29,6 +32,15 @@ def file_of(url: URL) -> Path | None:
     if name.startswith("file:"):  # SQLite's own form, for which the URL has uri=true
         name = unquote(urlsplit(name).path)
     return Path(name)
+
+
+def identity_of(file: Path) -> FileIdentity | None:
+    """Return which file a path leads to; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def make_private(url: URL) -> None:

@@ -40,9 +40,9 @@ def load_site(name: str) -> Site:
         _check_that_it_takes_nothing(name, found)
         try:
             found = found()
-        except AMIEEngineError:
+        except (AMIEEngineError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise _its_own_fault(f"{name}()", error) from error
     if not isinstance(found, Site):
         raise SettingsError(
@@ -87,9 +87,9 @@ def _module(name: str) -> ModuleType:
             f"The site's module {name!r} needs {missing!r}, which is not installed.",
             hint="Install it in the environment that amie-engine runs in.",
         ) from error
-    except AMIEEngineError:
+    except (AMIEEngineError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # whoever calls sys.exit() there would end the daemon without a word
         raise _its_own_fault(name, error) from error
 
 
@@ -103,7 +103,7 @@ def _attribute(module: ModuleType, name: str) -> Any:
         raise SettingsError(f"The module {module.__name__!r} has no {name!r}.", hint=hint) from None
 
 
-def _its_own_fault(what: str, error: Exception) -> SettingsError:
+def _its_own_fault(what: str, error: BaseException) -> SettingsError:
     """The site's own code is at fault: its author needs the place; the text may be personal."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
