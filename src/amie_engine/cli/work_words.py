@@ -14,7 +14,7 @@ __all__ = ["to_do", "waits_for", "work_sentence"]
 _TO_DO = {
     "hanging": "restart the daemon, if it does not end by itself",
     "no handler": "add one to the site, and restart the daemon",
-    "refused": "amie-engine resend {name} shows why, and sends it mended",
+    "refused": "amie-engine resend {name} shows why, and what to do about it",
     "asking": "amie-engine answer {name}, then amie-engine answer {name} ANSWER",
     "parked": "amie-engine show {name} --documents, then amie-engine retry {name}",
     "waiting": "it is called again by itself; at once with amie-engine retry {name}",
