@@ -19,6 +19,9 @@ _NUMBERS = (
     " INSERT INTO {table} SELECT {values} FROM numbers"
 )
 _VALUES = {
+    "amie_events": "n + 1000000, 's' || n, 1, 'packet_received', 1, '2026-01-01T00:00:00Z', '{hub}',"
+    " '{site}', '' || (900000 + n), '' || (5000000 + n), 'request_project_create', 'hub', NULL, 'service',"
+    " '{{}}', 'd', NULL, NULL, NULL, 'h'",
     "amie_transactions": "'s' || n, '{hub}', '{site}', '' || (900000 + n), '' || n,"
     " 'request_project_create', 'hub', 'completed', 9, NULL, '', '2026-01-01T00:00:00Z', NULL,"
     " '2026-01-01T00:00:00Z', n, '2026-01-01T00:00:00Z', NULL, NULL, NULL, NULL, 0, '[\"packet-conflict\"]',"

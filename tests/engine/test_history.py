@@ -11,6 +11,7 @@ from amie_engine import Engine
 from amie_engine.engine.views import as_json
 from amie_engine.errors import ReplyIncomplete, TransactionNotFound
 from amie_engine.log.events import EventType
+from amie_engine.packet import NotifyUserModify
 from amie_engine.testing import Clock
 from tests.engine.playing import attempt, complete_project, dpc, filled, inform, rpc, send
 from tests.log.busy_site import do_in_steps, leased
@@ -79,7 +80,9 @@ def test_every_kind_of_event_has_its_sentence(engine: Engine, clock: Clock) -> N
     clock.forward(days=40)
     engine.note_deadlines()
     engine.confirm_deadline(2, actor="operator")
-    stories = [engine.history(1), engine.history(2)]
+    begun = engine.start(NotifyUserModify(ActionType="add", PersonID="u1", DnList=["/CN=Robin"]))
+    engine.work.let_pass(begun.stream, actor="operator")
+    stories = [engine.history(1), engine.history(2), engine.history(begun.stream)]
     told = {entry.event for story in stories for entry in story.entries}
     elsewhere = {
         EventType.PACKET_QUARANTINED,
