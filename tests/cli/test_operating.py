@@ -212,6 +212,49 @@ def test_a_second_signal_ends_the_loop_though_a_handler_hangs_and_the_next_takes
     assert "Worked: 1 replied. Arrived: 1." in amie("run", "--once", "--site", "oursite:site").out
 
 
+FOLLOWED = """
+import sys
+from pathlib import Path
+
+from amie_engine import Site
+
+site = Site("NCSA")
+
+
+@site.on_event("mail")
+def mail(event):
+    print("at work", file=sys.stderr, flush=True)
+    Path("go").read_text()  # until the test has written to the pipe
+"""
+
+
+def test_a_second_signal_ends_the_loop_though_a_subscriber_hangs_and_tells_which(
+    amie: Amie, child: Start, service: Sandbox, folder: Path
+) -> None:
+    (folder / "followed.py").write_text(FOLLOWED)
+    os.mkfifo(folder / "go")
+    service.start_scenario(RPC)
+    loop = child("run", "--site", "followed:site", "--interval", "3600")
+    loop.wait_for("at work")
+    loop.process.send_signal(signal.SIGTERM)
+    loop.wait_for("A second SIGTERM or Ctrl-C does not wait.")
+    while loop.process.poll() is None:  # those within a second of the first count as the first
+        loop.process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            loop.process.wait(0.1)
+    assert loop.end() != 0
+    for told in ("it is waited for", "Ended at once"):
+        [line] = [line for line in loop.errors.splitlines() if told in line]
+        assert "The subscriber mail was called " in line
+        assert " ago for the event at position 1, packet_received of transaction " in line
+
+    (folder / "go").unlink()
+    (folder / "go").write_text("")
+    assert amie("run", "--once", "--site", "followed:site").status == 0
+    [row] = amie("subscribers", "--json").json
+    assert (row["behind"], row["failures"]) == (0, 0)
+
+
 # The sandbox, in a process of its own
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from amie_engine import RecordedEvent
+from amie_engine import Engine, RecordedEvent
 from amie_engine.sandbox import Sandbox
-from tests.cli.cli_world import Result, flat, log, packet
+from tests.cli.cli_world import ENOUGH, Result, flat, log, packet, plain
 
 Amie = Callable[..., Result]
 URL = "sqlite:///amie.db"
+HERE = f"{socket.gethostname()} (process {os.getpid()})"
 
 
 def fail(event: RecordedEvent) -> None:
@@ -70,6 +74,72 @@ def test_a_person_has_it_tried_again_or_forgotten(amie: Amie, followed: None) ->
         "done": "Forgotten: mail the PI."
     }
     assert [row["name"] for row in amie("subscribers", "--json").json] == ["index"]
+
+
+@pytest.fixture
+def hung(folder: Path) -> Iterator[Engine]:
+    """A log with a subscriber that has hung for two hours in the second of three events."""
+    at_work, release = threading.Event(), threading.Event()
+
+    def hang(event: RecordedEvent) -> None:
+        if event.position == 2:
+            at_work.set()
+            assert release.wait(ENOUGH)
+
+    with log(URL) as engine:
+        for number in (1, 2, 3):
+            engine.receive(packet(number, GrantNumber=f"G{number}"))
+
+        def deliver() -> None:
+            engine.subscriptions.deliver("mail the PI", hang, since="beginning")
+
+        thread = threading.Thread(target=deliver)
+        thread.start()
+        assert at_work.wait(ENOUGH)
+        yield engine
+        release.set()
+        thread.join(ENOUGH)
+        assert not thread.is_alive()
+
+
+def test_one_that_hangs_is_shown_with_who_since_when_and_at_which_event(amie: Amie, hung: Engine) -> None:
+    result = amie("subscribers")
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert (
+        " ".join(_last_column(result.out)) == f"hangs, its lease over for 1 h, in {HERE}: restart the daemon"
+    )
+    hung.subscriptions.hangs(*hung.subscriptions.at_work())  # as its daemon does
+    told = " ".join(_last_column(amie("subscribers", "mail the PI").out))
+    event = "event 2 (packet_received of transaction 5002)"
+    assert told == f"hangs at {event} for 2 h, in {HERE}: restart the daemon"
+    [row] = amie("subscribers", "--json").json
+    assert (row["position"], row["overrun"]["event"], row["holder"]) == (1, 2, None)
+
+    result = amie("status")
+    assert result.status == 3
+    told = flat(result.out)
+    assert "subscribers 1, the farthest behind by 2 events mail the PI hangs" in told
+    assert "The subscriber 'mail the PI' has been at work on event 2 for 2 h, longer than its" in told
+    assert "    amie-engine subscribers 'mail the PI'" in plain(result.out).splitlines()
+
+
+def test_it_can_be_skipped_and_shows_until_it_is_restarted(amie: Amie, hung: Engine) -> None:
+    again = amie("subscribers", "mail the PI", "--retry")
+    assert (again.status, "Restart the daemon" in flat(again.err)) == (1, True)
+    assert amie("subscribers", "mail the PI", "--skip").status == 1  # at which it hangs is not known yet
+    hung.subscriptions.hangs(*hung.subscriptions.at_work())
+    assert amie("subscribers", "mail the PI", "--skip").out == (
+        "Skipped: mail the PI is not given the event at position 2."
+        f" {HERE} is at work in it just now: if it hangs, restart it.\n"
+    )
+    told = flat(amie("status").out)
+    assert "The subscriber 'mail the PI' has been at work on one event for longer" in told
+
+
+def _last_column(table: str) -> list[str]:
+    """What stands below the last heading of a table."""
+    head, *lines = plain(table).splitlines()
+    return [line[head.index("trouble") :].strip() for line in lines]
 
 
 def test_where_nobody_has_subscribed_it_says_so(amie: Amie, folder: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from amie_engine.engine import Engine
+from amie_engine.engine.delivering import Delivering
 from amie_engine.engine.outbox import Outbox, Outgoing
-from amie_engine.engine.subscriptions import _Delivering
 from amie_engine.log.events import Event
 from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog, LogWriter
@@ -72,13 +72,13 @@ def sending_without_a_word(folder: Path) -> Site:
 
 def forgetting_subscribers(folder: Path) -> Site:
     """That a subscriber was given an event is kept before it is."""
-    call = _Delivering._call
+    call = Delivering._call
 
-    def save_and_call(self: _Delivering, event: Event) -> str | None:
+    def save_and_call(self: Delivering, event: Event) -> str | None:
         self._save(event.position)
         return call(self, event)
 
-    _Delivering._call = save_and_call  # type: ignore[method-assign]
+    Delivering._call = save_and_call  # type: ignore[method-assign]
     return courses.followed(folder)
 
 

@@ -9,14 +9,17 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from amie_engine import Engine, RecordedEvent
-from amie_engine.engine.checkpoints import SubscriberRow
+from amie_engine.engine.delivering import CallUnderWay
+from amie_engine.engine.processes import this_process
 from amie_engine.engine.retrying import Retries
+from amie_engine.engine.subscriber_row import Overrun, SubscriberRow
 from amie_engine.engine.subscription import Subscription
 from amie_engine.engine.subscriptions import Delivery, Subscriptions
 from amie_engine.errors import (
@@ -310,13 +313,15 @@ class FollowingCases:
     def test_several_deliver_in_turn_while_others_write_and_each_event_comes_once(self, url: str) -> None:
         got: list[int] = []
         at_work = threading.Lock()
-        done = threading.Event()
+        done, several = threading.Event(), threading.Event()
         by: set[int] = set()
 
         def subscriber(event: RecordedEvent) -> None:
             assert at_work.acquire(blocking=False)
             got.append(event.position)
             by.add(threading.get_ident())
+            if len(by) > 1:
+                several.set()
             at_work.release()
 
         def deliver(_: int) -> None:
@@ -325,6 +330,8 @@ class FollowingCases:
                     finished = done.is_set()
                     result = engine.subscriptions.deliver("mail", subscriber, since=ALL, limit=40)
                     assert result.error is None
+                    if result.count:  # the first leaves the next to another
+                        assert several.wait(60)
                     if finished and not row(engine).behind:
                         return
 
@@ -341,7 +348,6 @@ class FollowingCases:
             for each in delivering:
                 each.result()
         assert got == list(range(1, 2001))
-        assert len(by) > 1
 
     def test_who_takes_too_long_is_taken_for_dead_and_moves_nothing_back(
         self, engine: Engine, other: Engine, clock: Clock, caplog: pytest.LogCaptureFixture
@@ -361,6 +367,101 @@ class FollowingCases:
         assert got == [-1, 1, 2, 3, 4, -2]
         assert row(engine).position == 4
         assert "somebody else delivers" in caplog.text
+
+    # What hangs
+
+    def test_of_one_that_takes_too_long_everybody_sees_who_has_called_it_when_and_for_which_event(
+        self, engine: Engine, other: Engine, clock: Clock
+    ) -> None:
+        engine.receive(project_request(1))
+        note(engine, "one", 0, 3)
+        engine.receive(project_request(2))
+        seen: list[Any] = []
+
+        def slow(event: RecordedEvent) -> None:
+            if event.position != 5:
+                return
+            called_at = clock()
+            [call] = engine.subscriptions.at_work()
+            assert (call.name, call.event.position, call.called_at) == ("mail", 5, called_at)
+            clock.forward(minutes=14)
+            assert row(other).overrun is None
+            clock.forward(minutes=2)
+            expires_at = called_at + timedelta(minutes=15)
+            assert row(other).overrun == Overrun(this_process(), expires_at, None, None)
+            assert (row(other).holder, row(other).position) == (None, 0)
+            engine.subscriptions.hangs(call)
+            assert row(other).overrun == Overrun(this_process(), expires_at, 5, called_at)
+            assert (row(other).position, row(other).error, row(other).failures) == (4, "hanging", 0)
+            seen.append(call)
+
+        assert engine.subscriptions.deliver("mail", slow, types="packet_received", since=ALL).count == 2
+        assert engine.subscriptions.at_work() == []
+        assert (row(engine).position, row(engine).error, row(engine).overrun) == (5, None, None)
+        [call] = seen
+        engine.subscriptions.hangs(call)  # too late: it has returned
+        assert (row(engine).position, row(engine).error) == (5, None)
+
+    def test_what_is_saved_of_one_that_hangs_moves_one_that_has_gone_on_in_no_way(
+        self, engine: Engine, clock: Clock
+    ) -> None:
+        note(engine, "one", 0, 3)
+        subscriptions = Subscriptions(engine, stopwatch=lambda: clock.now.timestamp())
+        calls: list[CallUnderWay] = []
+
+        def slow(event: RecordedEvent) -> None:
+            calls.extend(subscriptions.at_work())
+            clock.forward(minutes=16)
+            if event.position == 3:
+                subscriptions.hangs(calls[0])
+                assert (row(engine).position, row(engine).error) == (2, None)
+
+        assert subscriptions.deliver("mail", slow, since=ALL) == Delivery(3)
+        assert row(engine).position == 3
+
+    def test_once_it_is_taken_over_that_was_a_failure_at_the_event_in_which_it_hung(
+        self, engine: Engine, other: Engine, clock: Clock
+    ) -> None:
+        note(engine, "one", 0, 3)
+        got: list[int] = []
+
+        def slow(event: RecordedEvent) -> None:
+            if event.position == 2:
+                clock.forward(minutes=16)
+                engine.subscriptions.hangs(*engine.subscriptions.at_work())
+                assert other.subscriptions.deliver("mail", fails_at(2, got)).error == "ConnectionError"
+                assert (row(other).position, row(other).failures, row(other).overrun) == (1, 2, None)
+
+        engine.subscriptions.deliver("mail", slow, since=ALL)
+        assert got == []
+
+    def test_what_one_hangs_in_can_be_skipped_and_then_it_is_seen_still_that_one_hangs(
+        self, engine: Engine, other: Engine, clock: Clock
+    ) -> None:
+        note(engine, "one", 0, 3)
+        got: list[int] = []
+
+        def slow(event: RecordedEvent) -> None:
+            clock.forward(minutes=16)
+            for give_up in (other.subscriptions.retry, partial(other.subscriptions.skip, actor="x")):
+                with pytest.raises(SubscriberNotFailing, match="hangs") as caught:
+                    give_up("mail")
+                assert "Restart the daemon" in caught.value.hint
+            engine.subscriptions.hangs(*engine.subscriptions.at_work())
+            with pytest.raises(SubscriberNotFailing, match="hangs"):
+                other.subscriptions.retry("mail")
+            assert other.subscriptions.skip("mail", actor="operator") == 1
+            found = row(other)
+            assert (found.position, found.skipped, found.skipped_by) == (1, 1, "operator")
+            assert found.overrun is not None
+            got.append(-event.position)
+            raise TimeoutError  # late, and about what nobody wants to know any more
+
+        assert engine.subscriptions.deliver("mail", slow, since=ALL) == Delivery()
+        assert row(engine).position == 1
+        assert other.subscriptions.deliver("mail", positions(got)).count == 2
+        assert got == [-1, 2, 3]
+        assert row(engine).failures == 0
 
     # What fails
 
@@ -454,6 +555,20 @@ class FollowingCases:
             engine.subscriptions.deliver("mail", subscriber, since=ALL)
         assert (row(engine).position, row(engine).holder) == (3, None)
         assert row(engine).error == ("SystemExit" if error is SystemExit else None)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit])
+    def test_in_a_thread_an_interruption_is_nobody_s_and_a_failure_like_any_other(
+        self, engine: Engine, error: type[BaseException]
+    ) -> None:
+        note(engine, "one", 0, 2)
+
+        def subscriber(event: RecordedEvent) -> None:
+            raise error
+
+        with ThreadPoolExecutor(1) as pool:
+            delivery = pool.submit(engine.subscriptions.deliver, "mail", subscriber, since=ALL).result()
+        assert delivery == Delivery(0, error.__name__)
+        assert (row(engine).position, row(engine).failures, row(engine).error) == (0, 1, error.__name__)
 
     def test_an_event_of_a_later_release_keeps_whoever_wants_it_and_nobody_else(
         self, engine: Engine, caplog: pytest.LogCaptureFixture

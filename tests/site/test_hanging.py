@@ -16,7 +16,7 @@ from amie_engine import Engine, Runner, Site, Work
 from amie_engine.engine.daemons import SEEN_WITHIN, Daemon
 from amie_engine.engine.leases import LEASE_TIME
 from amie_engine.engine.needs import Need
-from amie_engine.site.hanging import HangingHandlers
+from amie_engine.site.hanging import HangingCalls
 from amie_engine.site.observing import Observer, Observers
 from amie_engine.site.presence import Presence
 from amie_engine.site.supervising import Supervised
@@ -40,7 +40,7 @@ class Daemonlike:
         self.release = threading.Event()
         self.threads: list[threading.Thread] = []
         self.observer = Observers((Presence(engine), supervisor))
-        self.hanging = HangingHandlers(engine, threads, self.observer)
+        self.hanging = HangingCalls(engine, threads, self.observer)
         self.observer.started()
 
     def call(self, lasts: timedelta = LEASE_TIME) -> None:

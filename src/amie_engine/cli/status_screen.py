@@ -12,11 +12,11 @@ from rich.text import Text
 
 from amie_engine.cli.output import one_line
 from amie_engine.cli.tables import age, process_text
-from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.needs import Need, NeedKind
 from amie_engine.engine.service import Service, ServiceState
 from amie_engine.engine.status import OpenCount, Status
+from amie_engine.engine.subscriber_row import SubscriberRow
 
 __all__ = ["print_status"]
 
@@ -147,12 +147,14 @@ def _deadlines(status: Status, warning: timedelta) -> Text:
 
 
 def _subscribers(rows: Sequence[SubscriberRow]) -> Iterator[Text]:
-    failing = [row for row in rows if row.failures]
     behind = max(row.behind for row in rows)
     far = f"the farthest behind by {_many(behind, 'event')}" if behind else "none behind"
     yield Text(f"{len(rows)}, {far}")
-    for row in failing:
-        yield Text(f"{one_line(row.name)} fails ({row.error})", style=_BAD)
+    for row in rows:
+        if row.overrun is not None:
+            yield Text(f"{one_line(row.name)} hangs", style=_BAD)
+        elif row.failures:
+            yield Text(f"{one_line(row.name)} fails ({row.error})", style=_BAD)
 
 
 def _print_needs(

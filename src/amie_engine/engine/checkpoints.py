@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from amie_engine.engine.leases import holder_is_gone, new_token, no_longer_at_work
-from amie_engine.engine.processes import this_process
+from amie_engine.engine.leases import new_token, no_longer_at_work
+from amie_engine.engine.processes import shown_process, this_process
+from amie_engine.engine.subscriber_row import HANGING, ROW_COLUMNS, SubscriberRow, read_row
 from amie_engine.engine.unit import storable
 from amie_engine.engine.work_record import ABANDONED
 from amie_engine.errors import (
@@ -26,12 +27,8 @@ from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog, format_time
 from amie_engine.log.whole import read_head
 
-__all__ = ["Checkpoints", "SubscriberRow", "Tenure"]
+__all__ = ["Checkpoints", "Tenure"]
 
-_COLUMNS = (
-    "SELECT name, position, updated_at, failures, error, not_before, skipped, skipped_by, holder, token,"
-    " expires_at FROM amie_subscriptions"
-)
 _MOVE = (
     "UPDATE amie_subscriptions SET position = :position,"
     " updated_at = CASE WHEN position = :position THEN updated_at ELSE :updated_at END"
@@ -43,9 +40,9 @@ def _of_one(sql: str, condition: str = "") -> Statement:
     return Statement(f"{sql} WHERE hub = :hub AND site = :site AND name = :name{condition}")
 
 
-_ROW = _of_one(_COLUMNS)
-_ROW_LOCKED = _of_one(_COLUMNS, " FOR UPDATE")
-_ALL = Statement(f"{_COLUMNS} WHERE hub = :hub AND site = :site ORDER BY name")
+_ROW = _of_one(ROW_COLUMNS)
+_ROW_LOCKED = _of_one(ROW_COLUMNS, " FOR UPDATE")
+_ALL = Statement(f"{ROW_COLUMNS} WHERE hub = :hub AND site = :site ORDER BY name")
 _BEGIN = Statement(
     "INSERT INTO amie_subscriptions (hub, site, name, position, updated_at, failures)"
     " VALUES (:hub, :site, :name, :position, :updated_at, 0) ON CONFLICT (hub, site, name) DO NOTHING"
@@ -58,50 +55,20 @@ _SAVE = _of_one(
     f"{_MOVE}, failures = :failures,"
     " error = :error, not_before = :not_before, holder = :holder, token = :next_token,"
     " expires_at = :expires_at",
-    " AND token = :token",
+    " AND token = :token AND position <= :position",  # a person may have it skip what somebody hangs in
 )
 _LET_GO = _of_one(
     f"{_MOVE}, failures = 0,"
-    " error = NULL, not_before = NULL, skipped = :skipped, skipped_by = :skipped_by, holder = NULL,"
-    " token = NULL, expires_at = NULL"
+    " error = NULL, not_before = NULL, skipped = :skipped, skipped_by = :skipped_by, holder = :holder,"
+    " token = :token, expires_at = :expires_at"
+)
+# Not where the call has returned meanwhile: who made it has moved on, or given the tenure back.
+_HANGS = _of_one(
+    "UPDATE amie_subscriptions SET failures = CASE WHEN position = :position THEN failures ELSE 0 END,"
+    " position = :position, updated_at = :updated_at, error = :error",
+    " AND token = :token AND position <= :position",
 )
 _REMOVE = _of_one("DELETE FROM amie_subscriptions")
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriberRow:
-    """How far a subscriber has come, and what keeps it.
-
-    Attributes:
-        name: Its name.
-        position: The last event that it is done with: it was given it, it did not want it, or a person had
-            it skip it.
-        behind: How many events the log has behind that, of whatever type.
-        updated_at: Since when it is there.
-        failures: How often in a row its function has raised for the event behind ``position``, or who called
-            it was gone.
-        error: The class of what it raised last, or ``abandoned``.
-        not_before: When that event is tried again.
-        skipped: The position of the event that a person last had it skip.
-        skipped_by: Who that was.
-        holder: The process that delivers to it just now.
-    """
-
-    name: str
-    position: int
-    behind: int
-    updated_at: datetime
-    failures: int
-    error: str | None
-    not_before: datetime | None
-    skipped: int | None
-    skipped_by: str | None
-    holder: str | None
-
-    def may_be_delivered_to(self, now: datetime) -> bool:
-        """Whether there is something to deliver that need not wait, and nobody is at it."""
-        waits = self.not_before is not None and self.not_before > now
-        return self.behind > 0 and not waits and self.holder is None
 
 
 @dataclass(slots=True)
@@ -116,6 +83,7 @@ class Tenure:
         failures: How often in a row the next event has failed.
         error: How it failed last.
         lasts: How long it is held from one save to the next.
+        expires_at: Until when it is held, unless it is saved before.
     """
 
     name: str
@@ -125,6 +93,7 @@ class Tenure:
     failures: int
     error: str | None
     lasts: timedelta
+    expires_at: datetime
 
 
 class Checkpoints:
@@ -143,12 +112,12 @@ class Checkpoints:
     def all(self, cursor: Cursor) -> list[SubscriberRow]:
         """Return all subscribers, by name."""
         head, now = read_head(cursor).position, self._now()
-        return [_shown(row, head, now) for row in cursor.all(_ALL, self._site)]
+        return [read_row(row, head, now) for row in cursor.all(_ALL, self._site)]
 
     def one(self, cursor: Cursor, name: str) -> SubscriberRow | None:
         """Return a subscriber, or None where there is none of that name."""
         row = cursor.one(_ROW, self._key(name))
-        return None if row is None else _shown(row, read_head(cursor).position, self._now())
+        return None if row is None else read_row(row, read_head(cursor).position, self._now())
 
     def begin(self, name: str, *, since: str) -> None:
         """Have a new subscriber begin; one that is there stays where it is."""
@@ -167,7 +136,7 @@ class Checkpoints:
         try:
             with self._log.database.write() as cursor:
                 row = cursor.one(_ROW_LOCKED if cursor.is_postgresql else _ROW, self._key(name))
-                found = None if row is None else _shown(row, read_head(cursor).position, now)
+                found = None if row is None else read_row(row, read_head(cursor).position, now)
                 if found is None or not found.may_be_delivered_to(now):
                     no_longer_at_work(token)
                     return None
@@ -185,7 +154,8 @@ class Checkpoints:
         except BaseException:
             no_longer_at_work(token)
             raise
-        return Tenure(name, token, found.position, found.position + found.behind, failures, error, lasts)
+        until = found.position + found.behind
+        return Tenure(name, token, found.position, until, failures, error, lasts, now + lasts)
 
     def save(self, tenure: Tenure, position: int) -> None:
         """Save how far a subscriber has come; the tenure lasts from now on.
@@ -193,8 +163,10 @@ class Checkpoints:
         Raises:
             LeaseLost: Somebody else has taken over.
         """
+        expires_at = self._now() + tenure.lasts
         values = {"holder": this_process(), "next_token": tenure.token}
-        self._write(tenure, position, values | {"expires_at": format_time(self._now() + tenure.lasts)})
+        self._write(tenure, position, values | {"expires_at": format_time(expires_at)})
+        tenure.expires_at = expires_at
 
     def end(self, tenure: Tenure, position: int) -> None:
         """Save how far a subscriber has come, and give the tenure back.
@@ -225,21 +197,32 @@ class Checkpoints:
         self._write(tenure, position, values)
         return not_before
 
+    def hangs(self, name: str, token: str, position: int, called_at: datetime) -> None:
+        """Save that a subscriber's function does not return from the event behind a position: what it has
+        taken before is kept, and everybody can see at which event it hangs, and since when.
+
+        It is for another thread than the one that delivers: the tenure lasts no longer for it, and where the
+        function has returned meanwhile, nothing is saved.
+        """
+        values = {"token": token, "position": position, "updated_at": format_time(called_at)}
+        with self._log.database.write() as cursor:
+            cursor.run(_HANGS, self._key(name) | values | {"error": HANGING})
+
     def skip(self, name: str, *, actor: str) -> int:
-        """Have a subscriber be done with the event that keeps it; return that event's position.
+        """Have a subscriber be done with the event that it fails at, or hangs in; return its position.
 
         Raises:
             SubscriberNotFound: There is none of that name.
-            SubscriberNotFailing: No event keeps it.
+            SubscriberNotFailing: No event keeps it, or at which it hangs is not known.
         """
         return self._let_go(name, by=storable(actor))
 
     def retry(self, name: str) -> None:
-        """Have the event that keeps a subscriber tried again at once.
+        """Have the event that a subscriber fails at tried again at once.
 
         Raises:
             SubscriberNotFound: There is none of that name.
-            SubscriberNotFailing: No event keeps it.
+            SubscriberNotFailing: It has not failed, or hangs.
         """
         self._let_go(name, by=None)
 
@@ -254,17 +237,29 @@ class Checkpoints:
                 raise self._not_found(name)
 
     def _let_go(self, name: str, *, by: str | None) -> int:
-        """Have a subscriber go on at once: with the next event, or, where somebody says so, the one after."""
+        """Have a subscriber go on at once: with the next event, or, where somebody says so, the one after.
+
+        Whoever hangs in it keeps what is left of the tenure: anybody may take it over, and until then it is
+        seen that somebody hangs.
+        """
         with self._log.database.write() as cursor:
             row = cursor.one(_ROW_LOCKED if cursor.is_postgresql else _ROW, self._key(name))
             if row is None:
                 raise self._not_found(name)
             position, failures, skipped, skipped_by = row[1], row[3], row[6], row[7]
-            if not failures:
-                raise SubscriberNotFailing(f"No event keeps the subscriber {name!r}.")
+            found = read_row(row, position, self._now())
+            overrun = found.overrun
+            if by is None:
+                may_go_on = failures and overrun is None  # who hangs may be taken over at any time
+            else:
+                may_go_on = failures or (overrun is not None and overrun.event is not None)
+            if not may_go_on:
+                raise _not_failing(found)
             if by is not None:
                 position, skipped, skipped_by = position + 1, position + 1, by
             values = {"position": position, "skipped": skipped, "skipped_by": skipped_by}
+            held = (None, None, None) if overrun is None else row[8:11]
+            values |= dict(zip(("holder", "token", "expires_at"), held, strict=True))
             cursor.run(_LET_GO, self._key(name) | values | {"updated_at": format_time(self._now())})
         return int(position)
 
@@ -320,24 +315,13 @@ class Checkpoints:
         )
 
 
-def _is_held(row: Any, now: datetime) -> bool:
-    """Whether somebody delivers to the subscriber of a row."""
-    holder, token, expires_at = row[8:11]
-    return (
-        token is not None and datetime.fromisoformat(expires_at) > now and not holder_is_gone(holder, token)
-    )
-
-
-def _shown(row: Any, head: int, now: datetime) -> SubscriberRow:
-    return SubscriberRow(
-        name=row[0],
-        position=row[1],
-        behind=max(head - row[1], 0),
-        updated_at=datetime.fromisoformat(row[2]),
-        failures=row[3],
-        error=row[4],
-        not_before=None if row[5] is None else datetime.fromisoformat(row[5]),
-        skipped=row[6],
-        skipped_by=row[7],
-        holder=row[8] if _is_held(row, now) else None,
+def _not_failing(row: SubscriberRow) -> SubscriberNotFailing:
+    """The error of whoever wants a subscriber to go on that has not failed. Where one hangs, nothing but a
+    restart has its event tried again: its thread is lost."""
+    if row.overrun is None:
+        return SubscriberNotFailing(f"No event keeps the subscriber {row.name!r}.")
+    return SubscriberNotFailing(
+        f"The subscriber {row.name!r} hangs: {shown_process(row.overrun.holder)} is at work in it for longer"
+        " than its lease.",
+        hint="Restart the daemon: the event is tried again then.",
     )

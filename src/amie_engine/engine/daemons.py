@@ -5,7 +5,7 @@ It is no event, and nothing derives from it: it tells an operator, and a supervi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from amie_engine.engine.processes import host_of, is_gone, number_of
 from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog, format_time
 
-__all__ = ["SEEN_EVERY", "SEEN_WITHIN", "Daemon", "Daemons", "newest_success"]
+__all__ = ["SEEN_EVERY", "SEEN_WITHIN", "Daemon", "Daemons", "newest_success", "none_has_ended"]
 
 SEEN_EVERY = timedelta(minutes=6)
 """How often a daemon tells that it is at work where it has nothing else to tell. A poll tells it too, and
@@ -155,6 +155,13 @@ class Daemons:
 def newest_success(daemons: Iterable[Daemon]) -> datetime | None:
     """Return when a poll of one of some daemons succeeded last."""
     return max((one.succeeded_at for one in daemons if one.succeeded_at is not None), default=None)
+
+
+def none_has_ended(daemons: Sequence[Daemon], since: datetime, now: datetime) -> bool:
+    """Tell whether every daemon that may have been at work since some time is at work still: what one of them
+    did not end, it must be at. Where that can't be known, or there is none, it is not so."""
+    there = [daemon for daemon in daemons if daemon.stopped_at is None or daemon.stopped_at >= since]
+    return bool(there) and all(one.is_alive(now) and one.started_at <= since for one in there)
 
 
 def _daemon(row: tuple[str, ...]) -> Daemon:

@@ -11,8 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from amie_engine._spans import span_text
-from amie_engine.engine.checkpoints import SubscriberRow
-from amie_engine.engine.daemons import Daemon
+from amie_engine.engine.daemons import Daemon, none_has_ended
 from amie_engine.engine.leases import Lease
 from amie_engine.engine.service import Service, ServiceState
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
@@ -20,6 +19,7 @@ from amie_engine.engine.work import WorkRow
 from amie_engine.engine.work_record import ABANDONED
 
 __all__ = [
+    "FAILURES_TOO_MANY",
     "Need",
     "NeedKind",
     "OpenOne",
@@ -28,7 +28,6 @@ __all__ = [
     "needs_of_outbox",
     "needs_of_quarantine",
     "needs_of_service",
-    "needs_of_subscribers",
     "needs_of_transactions",
 ]
 
@@ -43,7 +42,7 @@ answered, and what is sent is not. After fewer, it may be that it could not be s
 _HELD_TOO_LONG = timedelta(hours=1)
 """How long a packet may wait for one before it: the next poll fetches the transaction's history."""
 
-_FAILURES_TOO_MANY = 5
+FAILURES_TOO_MANY = 5
 """After how many failures in a row a subscriber or a handler needs a person: some minutes, since its pauses
 grow."""
 
@@ -206,15 +205,6 @@ def needs_of_quarantine(count: int, oldest: datetime | None) -> Iterator[Need]:
         yield Need(NeedKind.QUARANTINE, what, "amie-engine quarantine", since=oldest)
 
 
-def needs_of_subscribers(subscribers: Sequence[SubscriberRow]) -> Iterator[Need]:
-    """Yield each subscriber that fails again and again: it is given no further event meanwhile."""
-    for row in subscribers:
-        if row.failures >= _FAILURES_TOO_MANY:
-            what = f"The subscriber {row.name!r} failed {row.failures} times ({row.error}): {row.behind} wait"
-            command = f"amie-engine subscribers {shlex.quote(row.name)} --retry"
-            yield Need(NeedKind.SUBSCRIBER, what, command, "amie-engine subscribers", since=row.updated_at)
-
-
 def needs_of_transactions(
     there: Sequence[OpenOne],
     rejected: Sequence[RejectedEntry],
@@ -240,7 +230,7 @@ def needs_of_transactions(
             found.setdefault(row.stream, _of_overrun(row, row.overrun, now))
         elif _hangs_elsewhere(row, daemons, now):
             found.setdefault(row.stream, _of_taken_over(row))
-        elif row.status in ("retrying", "running") and row.attempts >= _FAILURES_TOO_MANY:
+        elif row.status in ("retrying", "running") and row.attempts >= FAILURES_TOO_MANY:
             failing.setdefault(row.packet_type, []).append(row)
     covered = {row.stream for rows in (*unhandled.values(), *failing.values()) for row in rows}
     for one in there:
@@ -319,10 +309,7 @@ def _of_work(row: WorkRow) -> Need:
 def _hangs_elsewhere(row: WorkRow, daemons: Sequence[Daemon], now: datetime) -> bool:
     """Whether work was taken over from a handler that is still at it: no daemon that could have begun it has
     ended since."""
-    if row.status != "running" or row.reason != ABANDONED:
-        return False
-    there = [daemon for daemon in daemons if daemon.stopped_at is None or daemon.stopped_at >= row.opened_at]
-    return bool(there) and all(one.is_alive(now) and one.started_at <= row.opened_at for one in there)
+    return row.status == "running" and row.reason == ABANDONED and none_has_ended(daemons, row.opened_at, now)
 
 
 def _of_overrun(row: WorkRow, lease: Lease, now: datetime) -> Need:

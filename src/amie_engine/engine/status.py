@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from amie_engine.engine.checkpoints import SubscriberRow
 from amie_engine.engine.daemons import Daemon
 from amie_engine.engine.needs import (
     ATTEMPTS_TOO_MANY,
@@ -22,11 +21,12 @@ from amie_engine.engine.needs import (
     needs_of_outbox,
     needs_of_quarantine,
     needs_of_service,
-    needs_of_subscribers,
     needs_of_transactions,
 )
 from amie_engine.engine.service import Service, service_of
 from amie_engine.engine.start_order import starts_that_wait
+from amie_engine.engine.subscriber_needs import needs_of_subscribers
+from amie_engine.engine.subscriber_row import SubscriberRow
 from amie_engine.engine.unit import View
 from amie_engine.log.statements import ListStatement, Statement
 from amie_engine.log.store import format_time
@@ -195,7 +195,7 @@ def read_status(engine: Engine, view: View) -> Status:
             *needs_of_service(engine.hub, engine.site, daemons, alive, service, now),
             *needs_of_outbox((again, moment(again_since)), (unknown, moment(unknown_since))),
             *needs_of_quarantine(quarantined, moment(oldest)),
-            *needs_of_subscribers(subscribers),
+            *needs_of_subscribers(subscribers, daemons, now),
             *needs_of_transactions(
                 [one for one in there if one.stream not in ending],
                 [entry for entry in rejected if entry.stream not in ending],

@@ -6,21 +6,17 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from amie_engine.engine.checkpoints import Checkpoints, SubscriberRow, Tenure
-from amie_engine.engine.leases import LEASE_TIME, no_longer_at_work
-from amie_engine.engine.recorded import recorded
+from amie_engine.engine.checkpoints import Checkpoints
+from amie_engine.engine.delivering import CallUnderWay, Delivering, Delivery
+from amie_engine.engine.leases import LEASE_TIME
 from amie_engine.engine.retrying import Retries
+from amie_engine.engine.subscriber_row import SubscriberRow
 from amie_engine.engine.subscription import Subscriber, Subscription
 from amie_engine.engine.unit import View
-from amie_engine.errors import LeaseLost, LogDamaged, LogError
-from amie_engine.log.events import Event
-from amie_engine.log.whole import read_events
 
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
@@ -28,29 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Delivery", "Subscriptions"]
 
 logger = logging.getLogger("amie_engine.engine")
-
-_PAGE = 500
-"""How many events are read at a time."""
-
-_SAVED_AFTER = 0.05
-"""Seconds of calls after which the checkpoint is saved: what a crash may have delivered twice. A function
-that takes longer is saved after each call; for quick ones, saving costs a small part of the time."""
-
-_MOST_UNSAVED = 100
-"""How many calls may be made before it is saved in any case."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What came of delivering to a subscriber.
-
-    Attributes:
-        count: How many events its function has taken.
-        error: The class of what it raised for the one after; None where it did not.
-    """
-
-    count: int = 0
-    error: str | None = None
 
 
 class Subscriptions:
@@ -66,6 +39,8 @@ class Subscriptions:
         self._engine = engine
         self._checkpoints = Checkpoints(engine.log, engine.now)
         self._stopwatch = stopwatch
+        self._at_work: dict[str, Delivering] = {}
+        """What this engine delivers just now, by the tenure's token."""
 
     def begin(self, subscription: Subscription) -> None:
         """Have a new subscriber begin, at once; nothing is delivered yet.
@@ -130,7 +105,7 @@ class Subscriptions:
         if tenure is None:
             return Delivery()
         policy = retries or Retries()
-        delivering = _Delivering(
+        delivering = self._at_work[tenure.token] = Delivering(
             self._engine,
             self._checkpoints,
             subscription,
@@ -138,7 +113,24 @@ class Subscriptions:
             lambda failures: policy.pause_after(failures, jitter()),
             self._stopwatch,
         )
-        return delivering.run(limit, stop)
+        try:
+            return delivering.run(limit, stop)
+        finally:
+            del self._at_work[tenure.token]
+
+    def at_work(self) -> list[CallUnderWay]:
+        """Return the calls of subscribers' functions that this engine has made, and that have not returned:
+        also where the lease ran out, and another has taken the subscriber over."""
+        calls = (delivering.under_way for delivering in tuple(self._at_work.values()))
+        return [call for call in calls if call is not None]
+
+    def hangs(self, call: CallUnderWay) -> None:
+        """Save that a call does not return, for everybody to see; where it has returned, nothing is saved.
+
+        Raises:
+            LogError: The database can't be used.
+        """
+        self._checkpoints.hangs(call.name, call.token, call.event.position - 1, call.called_at)
 
     def all(self) -> list[SubscriberRow]:
         """Return how far every subscriber has come, and what keeps it; by name."""
@@ -150,7 +142,9 @@ class Subscriptions:
         return self._checkpoints.all(view.cursor)
 
     def skip(self, name: str, *, actor: str) -> int:
-        """Have a subscriber skip the event that keeps it, which is then never delivered to it.
+        """Have a subscriber skip the event that it fails at, or hangs in: it is never delivered to it again.
+
+        A thread that hangs in it is not free by that: restart its process.
 
         Args:
             name: The subscriber's name.
@@ -161,18 +155,18 @@ class Subscriptions:
 
         Raises:
             SubscriberNotFound: There is none of that name.
-            SubscriberNotFailing: No event keeps it.
+            SubscriberNotFailing: No event keeps it, or at which it hangs is not known.
         """
         position = self._checkpoints.skip(name, actor=actor)
         logger.warning("The subscriber %s skips the event at position %d, by %s.", name, position, actor)
         return position
 
     def retry(self, name: str) -> None:
-        """Have the event that keeps a subscriber tried again at once.
+        """Have the event that a subscriber fails at tried again at once.
 
         Raises:
             SubscriberNotFound: There is none of that name.
-            SubscriberNotFailing: No event keeps it.
+            SubscriberNotFailing: It has not failed, or hangs.
         """
         self._checkpoints.retry(name)
 
@@ -192,118 +186,3 @@ class Subscriptions:
             self.begin(subscription)
             return subscription.since == "beginning"
         return row.may_be_delivered_to(self._engine.now())
-
-
-class _Delivering:
-    """One delivery to a subscriber, under its tenure."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        checkpoints: Checkpoints,
-        subscription: Subscription,
-        tenure: Tenure,
-        pause: Callable[[int], timedelta],
-        stopwatch: Callable[[], float],
-    ) -> None:
-        self._log = engine.log
-        self._checkpoints = checkpoints
-        self._subscription = subscription
-        self._tenure = tenure
-        self._pause = pause
-        self._stopwatch = stopwatch
-        # What ended a process before is among the next calls: so long each is saved, to tell which it was.
-        self._careful = _MOST_UNSAVED if tenure.failures else 0
-        self._reached = tenure.position
-        self._count = 0
-        self._unsaved = 0
-        self._saved_at = stopwatch()
-
-    def run(self, limit: int | None, stop: threading.Event | None) -> Delivery:
-        """Deliver all up to the newest event at the beginning; what the function appends comes next time."""
-        error = None
-        try:
-            error = self._go_through(limit, stop)
-            if error is None:
-                self._checkpoints.end(self._tenure, self._reached)
-        except LeaseLost as lost:
-            logger.warning("%s", lost.message)
-        except BaseException:
-            with suppress(LogError, LeaseLost):
-                self._checkpoints.end(self._tenure, self._reached)
-            raise
-        finally:
-            no_longer_at_work(self._tenure.token)
-        return Delivery(self._count, error)
-
-    def _go_through(self, limit: int | None, stop: threading.Event | None) -> str | None:
-        """Deliver one event after the other; return the class of what the function raised in the end."""
-        for event in self._events():
-            if (stop is not None and stop.is_set()) or self._count == limit:
-                break
-            error = self._call(event) if self._is_wanted(event) else None
-            if error is not None:
-                return error
-            self._reached = event.position
-            self._save_now_and_then()
-        return None
-
-    def _events(self) -> Iterator[Event]:
-        """The events to go through, whosever they are. No transaction is open while they are."""
-        after, until = self._tenure.position, self._tenure.until
-        while after < until:
-            with self._log.read() as reader:
-                events = read_events(reader.cursor, after, _PAGE, until)
-            if not events:
-                raise LogDamaged(f"The events behind position {after} are missing, up to {until}.")
-            yield from events
-            after = events[-1].position
-
-    def _is_wanted(self, event: Event) -> bool:
-        ours = event.hub == self._log.hub and event.site == self._log.site
-        return ours and self._subscription.wants(event)
-
-    def _call(self, event: Event) -> str | None:
-        """Call the function; return the class of what it raised. Whatever it is, it holds up nobody else."""
-        if self._careful and event.position - 1 > self._tenure.position:
-            self._save(event.position - 1)
-        try:
-            self._subscription.function(recorded(event, self._log))
-        except KeyboardInterrupt:
-            raise  # somebody wants to end it all; the function has done nothing wrong
-        except SystemExit as error:
-            self._failed(event, error)
-            raise
-        except BaseException as error:  # noqa: BLE001 # a cancelled task, say: whatever it is, the others go on
-            self._failed(event, error)
-            return type(error).__name__
-        self._count += 1
-        self._unsaved += 1
-        return None
-
-    def _failed(self, event: Event, error: BaseException) -> None:
-        """Keep what the function raised, by its class: its text may be personal."""
-        name = type(error).__name__
-        not_before = self._checkpoints.fail(self._tenure, event.position - 1, name, self._pause)
-        logger.warning(
-            "The subscriber %s raised %s for the event at position %d, %s of transaction %s (failure %d);"
-            " called again at %s.",
-            self._subscription.name,
-            name,
-            event.position,
-            event.type,
-            event.trans_rec_id or event.stream,
-            self._tenure.failures,
-            f"{not_before:%Y-%m-%d %H:%M:%S %Z}",
-        )
-
-    def _save_now_and_then(self) -> None:
-        slow = self._stopwatch() - self._saved_at >= _SAVED_AFTER
-        if slow or self._unsaved >= _MOST_UNSAVED or (self._careful and self._unsaved):
-            self._careful = max(self._careful - self._unsaved, 0)
-            self._save(self._reached)
-
-    def _save(self, position: int) -> None:
-        self._checkpoints.save(self._tenure, position)
-        self._unsaved = 0
-        self._saved_at = self._stopwatch()

@@ -13,7 +13,7 @@ from amie_engine.engine import Engine, OutcomeKind
 from amie_engine.errors import SettingsError
 from amie_engine.site.handlers import Site
 from amie_engine.site.hands import LOOK_AGAIN, Hands
-from amie_engine.site.hanging import HangingHandlers
+from amie_engine.site.hanging import HangingCalls
 from amie_engine.site.observing import Observer, Observers
 from amie_engine.site.pace import Pace, Plan
 from amie_engine.site.parts import Parts, attempt
@@ -87,7 +87,7 @@ class Runner:
         self.site = site
         self._workers = workers
         self._observer = Observers((Presence(engine), *observers))
-        self._hanging = HangingHandlers(engine, workers, self._observer)
+        self._hanging = HangingCalls(engine, workers, self._observer)
         self._stop: threading.Event | None = None
         self._parts = Parts(
             engine,
@@ -252,8 +252,8 @@ class Runner:
             on_round: Called with what was done, each time that something was done, or the service was asked.
 
         Raises:
-            KeyboardInterrupt: A second signal came. Handlers may still be at work, in threads that end with
-                the process.
+            KeyboardInterrupt: A second signal came. Handlers and subscribers may still be at work, in threads
+                that end with the process.
         """
         stop = stop or threading.Event()
         in_threads = not self.engine.database.is_in_memory
@@ -298,7 +298,7 @@ class Runner:
                 hands.wait(min(seconds, LOOK_AGAIN))
 
     def _finish(self, hands: Hands, on_round: Callable[[Round], object] | None) -> None:
-        """Wait for handlers that are at work, and send meanwhile what others have decided."""
+        """Wait for handlers and subscribers that are at work, and send meanwhile what others have decided."""
         self._observer.stopping()
         self._hanging.tell_what_is_waited_for()
         while hands.are_at_work:
