@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from amie_engine.engine import Engine
+from amie_engine.engine.checkpoints import Checkpoints
 from amie_engine.engine.outbox import Outbox, Outgoing
 from amie_engine.engine.subscriptions import _Delivering
 from amie_engine.log.events import Event
@@ -79,6 +80,38 @@ def forgetting_subscribers(folder: Path) -> Site:
         return call(self, event)
 
     _Delivering._call = save_and_call  # type: ignore[method-assign]
+    return courses.followed(folder)
+
+
+def forgetting_who_is_new(folder: Path) -> Site:
+    """That a subscriber has begun is kept no sooner than it was given something."""
+    begin = Checkpoints.begin
+
+    def forget_and_begin(self: Checkpoints, name: str, *, since: str) -> None:
+        with self._log.database.write() as cursor:
+            cursor.run(Statement("DELETE FROM amie_subscriptions WHERE position = 0"))
+        begin(self, name, since=since)
+
+    Checkpoints.begin = forget_and_begin  # type: ignore[method-assign]
+    site = courses.declining(folder)
+    site.on_event("new")(lambda event: None)
+    return site
+
+
+def passing_over_the_first(folder: Path) -> Site:
+    """What is at the log's beginning is given to nobody."""
+    is_wanted = _Delivering._is_wanted
+
+    def is_wanted_later(self: _Delivering, event: Event) -> bool:
+        return event.position > 3 and is_wanted(self, event)
+
+    _Delivering._is_wanted = is_wanted_later  # type: ignore[method-assign]
+    return courses.followed(folder)
+
+
+def telling_nobody(folder: Path) -> Site:
+    """No event is given to anybody."""
+    _Delivering._is_wanted = lambda self, event: False  # type: ignore[method-assign]
     return courses.followed(folder)
 
 
