@@ -14,7 +14,7 @@ from amie_engine.errors import SettingsError
 from amie_engine.site import Site
 from amie_engine.testing.crashes import Course, Crash, Report, try_every_point
 from amie_engine.testing.crashes.courses import COURSES
-from tests.crashes import broken, followed
+from tests.crashes import broken, sites
 
 BY_NAME = {course.name: course for course in COURSES}
 
@@ -56,8 +56,13 @@ def test_nothing_is_lost_and_nothing_done_twice(name: str) -> None:
     [
         ("the site fails it", broken.two_commits, "requested in the log"),
         ("the site fails it", broken.forgetting_steps, "was done 2 times"),
-        ("somebody follows", broken.forgetting_subscribers, "The subscriber 'all' was given event"),
+        ("the site fails it", broken.forgetting_subscribers, "The subscriber 'all' was given event"),
         ("the site fails it", broken.forgetting_who_is_new, "The subscriber 'new' was given event"),
+        ("the site fails it", broken.never_taking_over, "The subscriber 'all' was not given the last"),
+        ("the site fails it", broken.leaving_what_was_under_way, "The outbox still has a inform_transaction"),
+        ("the site fails it", broken.losing_what_was_written, "Event 4 was committed, and is gone"),
+        ("the site fails it", broken.losing_what_was_written, "Event 1 was committed, and another stands in"),
+        ("the site fails it", broken.dating_events_anew, "verify: The hash of event 1 does not follow"),
         ("set failed", broken.confirming_first, "is in-progress at the service, and failed in the log"),
         ("the site begins", broken.sending_without_a_word, "as none does without a crash"),
         ("steps", broken.sending_without_a_word, "has posted 2 replies to the request_project_create"),
@@ -67,6 +72,11 @@ def test_nothing_is_lost_and_nothing_done_twice(name: str) -> None:
         "steps are not kept",
         "subscribers are forgotten",
         "new subscribers are forgotten",
+        "subscribers are not taken over",
+        "what was under way is left",
+        "the newest events are lost",
+        "the first events are lost",
+        "events are written over",
         "confirmed first",
         "attempts to begin are not kept",
         "attempts to reply are not kept",
@@ -85,19 +95,20 @@ def test_a_course_that_ends_badly_without_any_crash_is_refused() -> None:
     ("site", "told"),
     [
         (broken.passing_over_the_first, "The subscriber 'all' was given event 4, and not 3 before it"),
-        (broken.telling_nobody, "The subscriber 'sent' was not given the last 1 that it wants"),
+        (broken.telling_nobody, "The subscriber 'all' was not given the last 4 that it wants"),
+        (broken.knowing_what_no_event_says, "verify: 1 rows of amie_directory_persons are not what the"),
     ],
-    ids=["the first are passed over", "nobody is told"],
+    ids=["the first events are passed over", "nobody is told", "projections say more"],
 )
-def test_a_subscriber_that_is_not_given_the_first_events_or_none_is_told(
+def test_an_engine_that_is_broken_without_any_crash_is_refused(
     site: Callable[[Path], Site], told: str
 ) -> None:
     with pytest.raises(SettingsError, match=told):
-        tried(replace(BY_NAME["somebody follows"], site=site))
+        tried(replace(BY_NAME["the site fails it"], site=site))
 
 
 def test_a_subscriber_misses_nothing_that_was_there_before_it_began_or_that_it_does_not_want() -> None:
-    course = replace(BY_NAME["the site fails it"], site=followed.in_many_ways, effects=None)
+    course = replace(BY_NAME["the site fails it"], site=sites.followed_in_many_ways, effects=None)
     report = tried(course)
     assert not report.failures, str(report)
 
