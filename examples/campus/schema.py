@@ -98,7 +98,7 @@ logins = Table(
     metadata,
     Column("resource", Text, primary_key=True),
     Column("login", Text, primary_key=True),
-    Column("person_id", ForeignKey("people.person_id"), nullable=False, index=True),
+    Column("person_id", ForeignKey("people.person_id"), nullable=False),
     Column("preferred", Boolean, nullable=False),
 )
 """A person has one preferred login on a resource; only a merge gives them further ones."""

@@ -3,12 +3,15 @@ engine of the process that it is made in, which is one of its own."""
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from amie_engine.engine import Engine
+from amie_engine.engine import Engine, subscriber_row
+from amie_engine.engine.checkpoints import Checkpoints
 from amie_engine.engine.delivering import Delivering
 from amie_engine.engine.outbox import Outbox, Outgoing
 from amie_engine.log.events import Event
@@ -19,6 +22,7 @@ from amie_engine.site import Site
 from amie_engine.site.sender import Sender
 from amie_engine.site.worker import _LogMemory
 from amie_engine.testing.crashes import courses
+from tests.crashes import sites
 
 
 def two_commits(folder: Path) -> Site:
@@ -43,7 +47,7 @@ def two_commits(folder: Path) -> Site:
 
     Cursor.run = put_off  # type: ignore[method-assign]
     EventLog.write = write_later  # type: ignore[method-assign]
-    return courses.declining(folder)
+    return sites.declining_at_once(folder)
 
 
 def forgetting_steps(folder: Path) -> Site:
@@ -79,7 +83,86 @@ def forgetting_subscribers(folder: Path) -> Site:
         return call(self, event)
 
     Delivering._call = save_and_call  # type: ignore[method-assign]
-    return courses.followed(folder)
+    return sites.followed(folder)
+
+
+def forgetting_who_is_new(folder: Path) -> Site:
+    """That a subscriber has begun is kept no sooner than it was given something."""
+    begin = Checkpoints.begin
+
+    def forget_and_begin(self: Checkpoints, name: str, *, since: str) -> None:
+        with self._log.database.write() as cursor:
+            cursor.run(Statement("DELETE FROM amie_subscriptions WHERE position = 0"))
+        begin(self, name, since=since)
+
+    Checkpoints.begin = forget_and_begin  # type: ignore[method-assign]
+    site = sites.declining_at_once(folder)
+    site.on_event("new")(lambda event: None)
+    return site
+
+
+def passing_over_the_first(folder: Path) -> Site:
+    """What is at the log's beginning is given to nobody."""
+    is_wanted = Delivering._is_wanted
+
+    def is_wanted_later(self: Delivering, event: Event) -> bool:
+        return event.position > 3 and is_wanted(self, event)
+
+    Delivering._is_wanted = is_wanted_later  # type: ignore[method-assign]
+    return sites.followed(folder)
+
+
+def telling_nobody(folder: Path) -> Site:
+    """No event is given to anybody."""
+    Delivering._is_wanted = lambda self, event: False  # type: ignore[method-assign]
+    return sites.followed(folder)
+
+
+def never_taking_over(folder: Path) -> Site:
+    """A process that was killed while it delivered is taken to be at it still."""
+    subscriber_row.holder_is_gone = lambda holder, token: False  # type: ignore[attr-defined] # where it is used
+    return sites.followed(folder)
+
+
+def leaving_what_was_under_way(folder: Path) -> Site:
+    """What was about to be sent when the process was killed is never looked for."""
+    due_now = Sender._due_now
+
+    def new_alone(self: Sender) -> list[Outgoing]:
+        return [outgoing for outgoing in due_now(self) if outgoing.status != "attempting"]
+
+    Sender._due_now = new_alone  # type: ignore[method-assign]
+    return sites.declining_at_once(folder)
+
+
+def losing_what_was_written(folder: Path) -> Site:
+    """The disk never had what it said was written: after a crash, the log is as it was at the start."""
+    log, on_disk = folder / "amie.db", folder / "on disk"
+    if on_disk.exists():
+        for file in folder.glob("amie.db*"):
+            file.unlink()
+        shutil.copyfile(on_disk, log)
+    shutil.copyfile(log, on_disk)
+    return sites.declining_at_once(folder)
+
+
+def dating_events_anew(folder: Path) -> Site:
+    """Each start writes over when it was that something was recorded."""
+    _run(folder, "DROP TRIGGER IF EXISTS amie_events_no_update")
+    _run(folder, "UPDATE amie_events SET recorded_at = '2026-01-20T00:00:00.000000+00:00'")
+    return sites.declining_at_once(folder)
+
+
+def knowing_what_no_event_says(folder: Path) -> Site:
+    """A person is known whom no event names."""
+    person = "(hub, site, person_id) VALUES ('sandbox', 'CAMPUS', 'u0')"
+    _run(folder, f"INSERT OR IGNORE INTO amie_directory_persons {person}")
+    return sites.declining_at_once(folder)
+
+
+def _run(folder: Path, sql: str) -> None:
+    with closing(sqlite3.connect(folder / "amie.db", isolation_level=None)) as log:
+        log.execute(sql)
 
 
 def confirming_first(folder: Path) -> Site:

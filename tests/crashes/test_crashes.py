@@ -14,7 +14,7 @@ from amie_engine.errors import SettingsError
 from amie_engine.site import Site
 from amie_engine.testing.crashes import Course, Crash, Report, try_every_point
 from amie_engine.testing.crashes.courses import COURSES
-from tests.crashes import broken
+from tests.crashes import broken, sites
 
 BY_NAME = {course.name: course for course in COURSES}
 
@@ -56,7 +56,13 @@ def test_nothing_is_lost_and_nothing_done_twice(name: str) -> None:
     [
         ("the site fails it", broken.two_commits, "requested in the log"),
         ("the site fails it", broken.forgetting_steps, "was done 2 times"),
-        ("somebody follows", broken.forgetting_subscribers, "The subscriber 'all' was given event"),
+        ("the site fails it", broken.forgetting_subscribers, "The subscriber 'all' was given event"),
+        ("the site fails it", broken.forgetting_who_is_new, "The subscriber 'new' was given event"),
+        ("the site fails it", broken.never_taking_over, "The subscriber 'all' was not given the last"),
+        ("the site fails it", broken.leaving_what_was_under_way, "The outbox still has a inform_transaction"),
+        ("the site fails it", broken.losing_what_was_written, "Event 4 was committed, and is gone"),
+        ("the site fails it", broken.losing_what_was_written, "Event 1 was committed, and another stands in"),
+        ("the site fails it", broken.dating_events_anew, "verify: The hash of event 1 does not follow"),
         ("set failed", broken.confirming_first, "is in-progress at the service, and failed in the log"),
         ("the site begins", broken.sending_without_a_word, "as none does without a crash"),
         ("steps", broken.sending_without_a_word, "has posted 2 replies to the request_project_create"),
@@ -65,6 +71,12 @@ def test_nothing_is_lost_and_nothing_done_twice(name: str) -> None:
         "event and outbox in two commits",
         "steps are not kept",
         "subscribers are forgotten",
+        "new subscribers are forgotten",
+        "subscribers are not taken over",
+        "what was under way is left",
+        "the newest events are lost",
+        "the first events are lost",
+        "events are written over",
         "confirmed first",
         "attempts to begin are not kept",
         "attempts to reply are not kept",
@@ -77,6 +89,28 @@ def test_an_engine_that_is_broken_is_caught(name: str, site: Callable[[Path], Si
 def test_a_course_that_ends_badly_without_any_crash_is_refused() -> None:
     with pytest.raises(SettingsError, match="goes wrong without any crash"):
         tried(replace(BY_NAME["steps"], site=broken.doing_nothing))
+
+
+@pytest.mark.parametrize(
+    ("site", "told"),
+    [
+        (broken.passing_over_the_first, "The subscriber 'all' was given event 4, and not 3 before it"),
+        (broken.telling_nobody, "The subscriber 'all' was not given the last 4 that it wants"),
+        (broken.knowing_what_no_event_says, "verify: 1 rows of amie_directory_persons are not what the"),
+    ],
+    ids=["the first events are passed over", "nobody is told", "projections say more"],
+)
+def test_an_engine_that_is_broken_without_any_crash_is_refused(
+    site: Callable[[Path], Site], told: str
+) -> None:
+    with pytest.raises(SettingsError, match=told):
+        tried(replace(BY_NAME["the site fails it"], site=site))
+
+
+def test_a_subscriber_misses_nothing_that_was_there_before_it_began_or_that_it_does_not_want() -> None:
+    course = replace(BY_NAME["the site fails it"], site=sites.followed_in_many_ways, effects=None)
+    report = tried(course)
+    assert not report.failures, str(report)
 
 
 def test_a_course_that_goes_another_way_each_time_is_told() -> None:

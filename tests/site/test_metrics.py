@@ -16,9 +16,10 @@ from amie_engine import Retries, Runner, Site, Work
 from amie_engine.errors import DependencyMissing, SettingsError
 from amie_engine.log.statements import Statement
 from amie_engine.site.metrics import Metrics
+from amie_engine.site.observing import Observer
 from tests.log.busy_site import project_request
 from tests.site.site_packets import begin_account, begin_project
-from tests.site.site_world import HTML, NAME, FlakyService, World, tiny_site
+from tests.site.site_world import HTML, NAME, FlakyService, World, handling, tiny_site
 
 RPC, NPC = "request_project_create", "notify_project_create"
 NONE: frozenset[str] = frozenset()
@@ -94,6 +95,33 @@ def test_trouble_is_counted_and_told(flaky_world: World, service: FlakyService) 
         assert told["deadlines", frozenset({"overdue"})] == 0
         world.clock.now = datetime.now(UTC) + timedelta(days=30)  # the sandbox goes by the real time
         assert scrape(port)["deadlines", frozenset({"overdue"})] == 1
+
+
+def test_how_long_polls_and_handlers_took_is_added_up(world: World) -> None:
+    seconds = [0.0]
+
+    class SlowPolls(Observer):
+        def received(self, outcome: Any) -> None:
+            seconds[0] += 0.25
+
+    def create(packet: Any, work: Work) -> Any:
+        seconds[0] += 4.0
+        return work.fail("no")
+
+    for _ in range(2):
+        world.client.start_scenario(RPC)
+    metrics = Metrics(world.engine)
+    runner = Runner(
+        world.engine,
+        world.client,
+        handling(RPC, create),
+        observers=[metrics, SlowPolls()],
+        stopwatch=lambda: seconds[0],
+    )
+    runner.tick()
+    told = metrics.registry.get_sample_value
+    assert told("amie_engine_poll_seconds_sum") == 0.5
+    assert told("amie_engine_handler_seconds_sum", {"packet_type": RPC}) == 8.0
 
 
 def test_work_without_a_handler_is_counted_once_not_at_every_look(world: World) -> None:

@@ -256,6 +256,42 @@ def test_while_one_handler_is_waited_for_what_another_decides_is_sent_and_nothin
     assert caplog.text.count("was called 0 s ago: it is waited for.") == 2
 
 
+def test_the_loop_gives_signs_of_life_while_a_handler_is_waited_for_and_nothing_is_sent(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amie_engine.site.runner.LOOK_AGAIN", 0.01)
+    world.database = database_in(tmp_path)
+    world.restart()
+    world.client.start_scenario(RPC)
+    at_work, go_on = threading.Event(), threading.Event()
+    heard: list[str] = []
+
+    def handler(packet: Any, work: Work) -> Any:
+        at_work.set()
+        assert go_on.wait(ENOUGH)
+        return work.fail("no")
+
+    class Witness(Observer):
+        def stopping(self) -> None:
+            heard.append("stopping")
+
+        def alive(self) -> None:
+            if heard:
+                heard.append("alive")
+            if len(heard) > 3:
+                go_on.set()
+
+    stop = threading.Event()
+    runner = Runner(world.engine, world.client, handling(RPC, handler), observers=[Witness()])
+    loop = threading.Thread(target=runner.run, args=(stop,))
+    loop.start()
+    assert at_work.wait(ENOUGH)
+    stop.set()
+    assert go_on.wait(ENOUGH / 2)
+    loop.join(ENOUGH)
+    assert not loop.is_alive()
+
+
 def test_a_signal_ends_the_wait_before_another_attempt(tmp_path: Path) -> None:
     """In a real process, whose client would wait half a minute for the service, and three times that."""
     with asking_for_patience(30) as (url, was_asked):

@@ -42,6 +42,7 @@ class Parts:
         full_listing_every: How long after a full listing the next one is due.
         client_state: What to note at the service on each packet that was taken in; None for nothing.
         jitter: Gives a number from 0 to 1 that spreads retries; for tests.
+        stopwatch: Gives seconds, to measure polls and handlers by; for tests.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class Parts:
         full_listing_every: timedelta = FULL_LISTING_EVERY,
         client_state: str | None = None,
         jitter: Callable[[], float] = random.random,
+        stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.client_states = None if client_state is None else ClientStates(engine, client, client_state)
-        self.worker = Worker(engine, site, jitter=jitter, observer=observer)
+        self.worker = Worker(engine, site, jitter=jitter, stopwatch=stopwatch, observer=observer)
         self._poller = Poller(
             engine,
             client,
@@ -69,10 +71,11 @@ class Parts:
         self._site = site
         self._observer = observer
         self._jitter = jitter
+        self._stopwatch = stopwatch
 
     def poll(self, result: Round) -> None:
         """Take in what is new at the service."""
-        began = time.perf_counter()
+        began = self._stopwatch()
         try:
             self._poller.poll(result)
             result.polled = True
@@ -85,7 +88,7 @@ class Parts:
             result.poll_error = InternalError.caused_by(error, "polling")
             raise
         finally:
-            self._observer.polled(time.perf_counter() - began, result.poll_error)
+            self._observer.polled(self._stopwatch() - began, result.poll_error)
 
     def work(self, result: Round, stop: threading.Event | None, *, again_after: float = 0.0) -> None:
         """Call the handlers for all that may be worked on now."""

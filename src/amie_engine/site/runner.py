@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
@@ -53,6 +54,7 @@ class Runner:
             so that other tools of the site see it; None for nothing.
         observers: Are told of what it does.
         jitter: Gives a number from 0 to 1 that spreads retries and polls; for tests.
+        stopwatch: Gives seconds, to measure polls and handlers by; for tests.
 
     Raises:
         SettingsError: Engine, client and handlers are not all of one site, there is no worker, or the
@@ -73,6 +75,7 @@ class Runner:
         client_state: str | None = None,
         observers: Iterable[Observer] = (),
         jitter: Callable[[], float] = random.random,
+        stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         if not engine.site == client.site_name == site.name:
             raise SettingsError(
@@ -97,6 +100,7 @@ class Runner:
             full_listing_every=full_listing_every,
             client_state=client_state,
             jitter=jitter,
+            stopwatch=stopwatch,
         )
         self._plan = Plan(Pace(interval, longest_interval), engine.now, jitter)
         for subscription in site.subscriptions:

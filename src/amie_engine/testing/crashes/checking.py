@@ -84,25 +84,33 @@ def _lost(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _left_out(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
-    """What a subscriber was not given, or not in its turn. After a crash one may come again."""
+    """What a subscriber was not given, or not in its turn. After a crash one may come again.
+
+    What it wants, and from where on, is what the site says, and not what the log has of the subscriber: that
+    may be what is wrong.
+    """
     with database.read() as cursor:
         there = cursor.all(_TYPES)
+    newest = 0
     farthest: dict[str, int] = {}
     wants: dict[str, list[int]] = {}
     for note in notes:
-        if note["what"] != "delivered":
-            continue
-        name, position = note["name"], note["position"]
-        wanted = [at for at, type_ in there if note["types"] is None or type_ in note["types"]]
-        last = farthest.get(name, position - 1)
-        wants.setdefault(name, [at for at in wanted if at >= position])
-        if position > last and any(last < at < position for at in wants[name]):
-            yield f"The subscriber {name!r} was given event {position} right after {last}."
-        farthest[name] = max(last, position)
+        if note["what"] == "committed":
+            newest = note["position"]
+        elif note["what"] == "subscribed" and note["name"] not in wants:  # a later process goes on
+            name, types = note["name"], note["types"]
+            farthest[name] = 0 if note["since"] == "beginning" else newest
+            wants[name] = [at for at, type_ in there if types is None or type_ in types]
+        elif note["what"] == "delivered":
+            name, position = note["name"], note["position"]
+            left_out = sum(farthest[name] < at < position for at in wants[name])
+            if left_out:
+                yield f"The subscriber {name!r} was given event {position}, and not {left_out} before it."
+            farthest[name] = max(farthest[name], position)
     for name, positions in wants.items():
         missing = sum(at > farthest[name] for at in positions)
         if missing:
-            yield f"The subscriber {name!r} was not given the last {missing} events."
+            yield f"The subscriber {name!r} was not given the last {missing} that it wants."
 
 
 def _damaged(database: Database) -> Iterator[str]:

@@ -80,6 +80,7 @@ def work_until_done(
         # By how long calls take, checkpoints would be saved at other moments each time: now it is after each.
         engine.subscriptions = Subscriptions(engine, stopwatch=count().__next__)
         runner = Runner(engine, client, site, jitter=lambda: 0.5)
+        site.note_subscribers()
         _settle(runner, clock, lambda: None if act is None else act(engine, place.folder))
 
 

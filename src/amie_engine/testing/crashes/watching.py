@@ -179,13 +179,20 @@ class WatchedSite(Site):
         """The subscribers, watched."""
         return tuple(replace(each, function=self._deliver(each)) for each in self._watched.subscriptions)
 
-    def _deliver(self, subscription: Subscription) -> Subscriber:
-        types = None if subscription.types is None else sorted(subscription.types)
+    def note_subscribers(self) -> None:
+        """Note what each subscriber is to be given, from now on or from the beginning.
 
+        Call it when the runner is made, with which they begin: where the process is killed before that,
+        nothing is written to the log until the next process comes here.
+        """
+        for each in self._watched.subscriptions:
+            types = None if each.types is None else sorted(each.types)
+            self._points.journal.note("subscribed", name=each.name, types=types, since=each.since)
+
+    def _deliver(self, subscription: Subscription) -> Subscriber:
         def watched(event: RecordedEvent) -> None:
             self._points.at(f"before the subscriber {subscription.name!r}")
-            note = {"name": subscription.name, "position": event.position, "types": types}
-            self._points.journal.note("delivered", **note)
+            self._points.journal.note("delivered", name=subscription.name, position=event.position)
             subscription.function(event)
             self._points.lasting()
             self._points.at(f"after the subscriber {subscription.name!r}")
