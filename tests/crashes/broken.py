@@ -19,8 +19,8 @@ from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.store import EventLog, LogWriter
 from amie_engine.packet import Packet
 from amie_engine.site import Site
+from amie_engine.site.log_memory import LogMemory
 from amie_engine.site.sender import Sender
-from amie_engine.site.worker import _LogMemory
 from amie_engine.testing.crashes import courses
 from tests.crashes import sites
 
@@ -53,10 +53,10 @@ def two_commits(folder: Path) -> Site:
 def forgetting_steps(folder: Path) -> Site:
     """The results of steps are not kept."""
 
-    def forget(self: _LogMemory, name: str, result: Any, milliseconds: int) -> Any:
+    def forget(self: LogMemory, name: str, result: Any, milliseconds: int) -> Any:
         return result
 
-    _LogMemory.remember = forget  # type: ignore[method-assign]
+    LogMemory.remember = forget  # type: ignore[method-assign]
     return courses.declining(folder)
 
 

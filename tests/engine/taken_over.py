@@ -10,7 +10,7 @@ import pytest
 
 from amie_engine import Engine
 from amie_engine.engine.leases import Lease
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import LeaseLost
 from amie_engine.testing import Clock
 from tests.engine.playing import filled, rpc, ticking_clock

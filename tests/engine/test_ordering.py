@@ -22,7 +22,7 @@ from amie_engine.engine.ordering import (
     Until,
     blockers,
 )
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import LeaseLost
 from amie_engine.packet.naming import Kind
 from amie_engine.protocol import TRANSACTION_TYPES

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from amie_engine import Engine
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import LeaseLost
 from amie_engine.testing import Clock
 from tests.engine.courses import count_of

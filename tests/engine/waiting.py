@@ -15,7 +15,7 @@ from amie_engine import Engine
 from amie_engine.engine.open_transactions import read_open
 from amie_engine.engine.ordering import blockers
 from amie_engine.engine.start_order import starts_on_their_way, starts_that_wait
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.statements import Statement
 from amie_engine.packet.naming import Kind

@@ -13,7 +13,8 @@ from typing import Any
 
 from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
-from amie_engine.engine.work import Assignment, WorkRow
+from amie_engine.engine.work import Assignment
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.statements import Statement
 from amie_engine.packet import NotifyUserModify

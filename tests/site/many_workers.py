@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from amie_engine import Engine, Packet, Site, Work
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import LogError
 from amie_engine.log.statements import Statement
 from amie_engine.site.worker import Worker

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from amie_engine import Engine, Packet, Retries, Site, Work
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import (
     AMIEEngineError,
     AnswerInvalid,

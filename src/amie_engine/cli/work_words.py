@@ -7,7 +7,7 @@ from datetime import datetime
 from amie_engine._spans import span_text
 from amie_engine.cli.output import one_line
 from amie_engine.cli.tables import age, process_text
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 
 __all__ = ["to_do", "waits_for", "work_sentence"]
 

@@ -26,7 +26,8 @@ from amie_engine.cli.output import one_line, output_console, print_json, shown, 
 from amie_engine.cli.tables import age, deadline_text
 from amie_engine.cli.work_words import to_do, waits_for
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
-from amie_engine.engine.work import AskedQuestion, WorkRow
+from amie_engine.engine.work import AskedQuestion
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import SettingsError
 
 __all__ = ["answer", "confirm_deadline", "fail", "let_pass", "retry", "work"]

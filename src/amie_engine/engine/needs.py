@@ -15,8 +15,8 @@ from amie_engine.engine.daemons import Daemon, none_has_ended
 from amie_engine.engine.leases import Lease
 from amie_engine.engine.service import Service, ServiceState
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
-from amie_engine.engine.work import WorkRow
 from amie_engine.engine.work_record import ABANDONED
+from amie_engine.engine.work_row import WorkRow
 
 __all__ = [
     "FAILURES_TOO_MANY",

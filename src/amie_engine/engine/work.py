@@ -30,8 +30,8 @@ from amie_engine.engine.work_record import (
     decide_let_pass,
     decide_retry,
     question_of,
-    waits_for_a_handler,
 )
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.log.events import NewEvent
 from amie_engine.log.statements import Cursor, Statement
 from amie_engine.packet.base import Packet
@@ -39,7 +39,7 @@ from amie_engine.packet.base import Packet
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
 
-__all__ = ["AskedQuestion", "Assignment", "WorkQueue", "WorkRow"]
+__all__ = ["AskedQuestion", "Assignment", "WorkQueue"]
 
 _OPEN = (
     "SELECT w.stream, w.packet_rec_id, w.packet_type, t.trans_rec_id, w.status, w.attempts, w.not_before,"
@@ -50,60 +50,6 @@ _OPEN = (
 )
 _OPEN_IN_ALL = Statement(_OPEN.format(of_one=""))
 _OPEN_IN_ONE = Statement(_OPEN.format(of_one=" AND w.stream = :stream"))
-
-_WAITS_FOR_A_PERSON = ("asking", "parked")
-
-
-@dataclass(frozen=True, slots=True)
-class WorkRow:
-    """One open item of work.
-
-    Attributes:
-        status: ``ready``, ``waiting`` until a time, ``asking`` a person, ``retrying``, or ``parked`` until a
-            person has it tried again; also ``running``, while a worker has it, ``hanging``, while one has it
-            for longer than its lease, and ``blocked``, while another transaction comes before it, or what may
-            not go on beside it runs.
-        attempts: How many calls of its handler have failed.
-        not_before: When its handler is called next, where it waits or is tried again.
-        reason: Why it waits, or what was wrong.
-        may_pass: Whether a person lets it begin, whatever comes before it.
-        deadline: Until when the hub expects the answer.
-        blocked_by: What comes before it, or runs, where it is blocked, or hangs and may not be taken over.
-        lease: Who is at work on it, where it is running.
-        overrun: The lease on it that ran out, where nobody has ended it and nobody has taken the work over:
-            whoever has it hangs, or is on a host that is gone.
-    """
-
-    stream: str
-    packet_rec_id: str
-    packet_type: str
-    trans_rec_id: str
-    status: str
-    attempts: int
-    not_before: datetime | None
-    reason: str | None
-    may_pass: bool
-    opened_at: datetime
-    deadline: datetime | None
-    blocked_by: Blocker | None = None
-    lease: Lease | None = None
-    overrun: Lease | None = None
-
-    @property
-    def has_no_handler(self) -> bool:
-        """Whether it waits for a handler, since the site has none for it."""
-        return waits_for_a_handler(self.status, self.reason)
-
-    @property
-    def waits_for_a_person(self) -> bool:
-        """Whether nothing goes on with it until a person does something."""
-        return self.status in _WAITS_FOR_A_PERSON
-
-    def may_begin(self, now: datetime) -> bool:
-        """Whether the item may be worked on now."""
-        if self.status in (*_WAITS_FOR_A_PERSON, "running") or self.blocked_by is not None:
-            return False
-        return self.not_before is None or self.not_before <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +308,7 @@ class WorkQueue:
         if running - {each.stream for each in there}:
             ended = [each.transaction for each in read_leased(view, now) if each.has_ended]
         waiting = blockers(there, self.rules, running, starts, ended)
-        return [self._as_it_stands(_row(*row), leases, running, waiting, now) for row in rows]
+        return [self._as_it_stands(WorkRow.of(row), leases, running, waiting, now) for row in rows]
 
     def _as_it_stands(
         self,
@@ -388,31 +334,3 @@ class WorkQueue:
 def _is_of_another_packet(leased: LeasedTransaction, lease: Lease) -> bool:
     """Whether a lease is that of another packet in the transaction of a lease."""
     return leased.transaction.stream == lease.stream and leased.packet_rec_id != lease.packet_rec_id
-
-
-def _row(
-    stream: str,
-    packet_rec_id: str,
-    packet_type: str,
-    trans_rec_id: str,
-    status: str,
-    attempts: int,
-    not_before: str | None,
-    reason: str | None,
-    may_pass: int,
-    opened_at: str,
-    deadline: str | None,
-) -> WorkRow:
-    return WorkRow(
-        stream,
-        packet_rec_id,
-        packet_type,
-        trans_rec_id,
-        status,
-        attempts,
-        None if not_before is None else datetime.fromisoformat(not_before),
-        reason,
-        may_pass == 1,
-        datetime.fromisoformat(opened_at),
-        None if deadline is None else datetime.fromisoformat(deadline),
-    )

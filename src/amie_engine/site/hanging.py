@@ -11,7 +11,7 @@ from amie_engine._logging import about
 from amie_engine._spans import span_text
 from amie_engine.engine import Engine
 from amie_engine.engine.delivering import CallUnderWay
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import LogError
 from amie_engine.site.observing import Observer
 

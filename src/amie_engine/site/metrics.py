@@ -15,7 +15,7 @@ from amie_engine.engine import Engine, Outcome
 from amie_engine.engine.needs import NeedKind
 from amie_engine.engine.outbox import Outgoing
 from amie_engine.engine.status import Status
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import AMIEEngineError, DependencyMissing, LogError, SettingsError
 from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.site.observing import Observer, SendResult

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from amie_engine.engine import Outcome
 from amie_engine.engine.outbox import Outgoing
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import AMIEEngineError
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from itertools import islice, takewhile
@@ -19,8 +18,9 @@ from typing import Any
 from amie_engine._logging import about
 from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
-from amie_engine.engine.work import Assignment, WorkRow
+from amie_engine.engine.work import Assignment
 from amie_engine.engine.work_record import NO_HANDLER
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import (
     AMIEEngineError,
     EngineError,
@@ -32,6 +32,7 @@ from amie_engine.errors import (
 )
 from amie_engine.packet.base import Packet
 from amie_engine.site.handlers import Handler, Site, handler_name
+from amie_engine.site.log_memory import LogMemory
 from amie_engine.site.observing import Observer
 from amie_engine.site.telling import UnreadableThings
 from amie_engine.site.work import Asking, Deferral, Interrupted, Work
@@ -58,35 +59,6 @@ class Worked(StrEnum):
     FAILED = "failed"
     PARKED = "parked"
     NOT_YET = "not_yet"
-
-
-@dataclass(frozen=True, slots=True)
-class _LogMemory:
-    """What a handler's earlier calls have left in the log."""
-
-    engine: Engine
-    assignment: Assignment
-    actor: str
-
-    def result(self, name: str) -> tuple[Any] | None:
-        return self.engine.work.record.result(self.assignment.lease, name)
-
-    def remember(self, name: str, result: Any, milliseconds: int) -> Any:
-        return self.engine.work.record.step(
-            self.assignment.lease, name, result, milliseconds=milliseconds, actor=self.actor
-        )
-
-    def answer(self, name: str) -> str | None:
-        question = self.assignment.item.question(name)
-        if question is None or question.answered_version is None:
-            return None
-        if question.answer is not None:
-            return question.answer
-        document = self.engine.work.document(self.assignment.lease, question.answered_version)
-        return str(document["answer"])
-
-    def alive(self) -> None:
-        self.engine.work.record.alive(self.assignment.lease)
 
 
 class _HandlerRaised(Exception):
@@ -273,7 +245,7 @@ class Worker:
             trans_rec_id=row.trans_rec_id,
             attempt=assignment.item.attempts + 1,
             anomalies=assignment.anomalies,
-            memory=_LogMemory(self._engine, assignment, f"handler {name}"),
+            memory=LogMemory(self._engine, assignment, f"handler {name}"),
             stopwatch=self._stopwatch,
             clock=self._engine.now,
         )

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
-from amie_engine.engine.work import WorkRow
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.packet import NotifyUserModify, Packet
 from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.testing import Clock
