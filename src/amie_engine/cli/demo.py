@@ -144,12 +144,9 @@ def _all_of(compared: Sequence[Comparison]) -> str:
         if not forgotten:
             return f"{ends}, and both sides agree on every one"
         known = number - len(forgotten)
-        agreement = (
-            f"both sides agree on all {known} that the service still knows"
-            if known
-            else "it knows none any more"
-        )
-        return f"{ends}, and {agreement}"
+        if known == 0:
+            return f"{ends}; the service knows none of them any more"
+        return f"{ends}, and both sides agree on all {known} that the service still knows"
     if number == 1:
         return "The one transaction has completed, and both sides agree on it"
     return f"All {number} transactions have completed, and both sides agree on every one"
