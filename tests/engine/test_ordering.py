@@ -24,12 +24,15 @@ from amie_engine.engine.ordering import (
 )
 from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import LeaseLost
+from amie_engine.log.statements import Statement
 from amie_engine.packet.naming import Kind
 from amie_engine.protocol import TRANSACTION_TYPES
 from amie_engine.testing import Clock
 from tests.engine import waiting
 from tests.engine.playing import dpc, filled, inform, rac, request, rpc, send, state_of
 from tests.log.busy_site import leased
+from tests.site.site_packets import begin_account
+from tests.site.site_world import write_as_a_later_release
 
 RPC, RAC, RPM = "request_project_create", "request_account_create", "request_person_merge"
 NAMES = {
@@ -401,6 +404,28 @@ class TestEngine:
         assert (found.rule, found.trans_rec_id) == (RUNNING_FIRST, "1")
         engine.leases.give_back(lease)
         assert self.begins(engine) == ["2"]
+
+    def test_what_can_not_be_read_of_what_runs_holds_up_no_other(self, engine: Engine) -> None:
+        """A later release has ended it on another host, while its handler is at work here."""
+        engine.receive(rpc(1, 10, body={"RecordID": "a"}))
+        [row] = engine.work.ready()
+        leased(engine, row)
+        names = {"GrantNumber": "other", "PiGlobalID": "99", "PiPersonID": "", "ProjectID": ""}
+        engine.receive(rpc(2, 20, body=names | {"RecordID": "b"}))
+        write_as_a_later_release(engine, 1)
+        with engine.database.write() as cursor:
+            cursor.run(Statement("UPDATE amie_transactions SET state = 'failed' WHERE trans_rec_id = '1'"))
+        [other] = engine.work.ready_in(2)
+        assert engine.work.begin(leased(engine, other)) is not None
+
+    def test_what_the_site_has_begun_may_have_no_number_yet(self, engine: Engine) -> None:
+        begin_account(engine)
+        [sending] = engine.outbox.open()
+        engine.outbox.attempt(sending)
+        engine.outbox.confirm(sending, {"result": {"header": {"trans_rec_id": 77}}})
+        engine.receive(request("data_account_create", trans=77, rec=90))
+        [row] = engine.work.ready()
+        assert engine.work.begin(leased(engine, row)) is not None
 
     def test_in_one_transaction_nothing_begins_beside_what_runs(self, engine: Engine) -> None:
         """Its request is answered by hand while its handler is at work, and the hub goes on."""

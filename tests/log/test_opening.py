@@ -204,6 +204,7 @@ def test_while_another_file_is_in_its_place_nothing_is_read_or_written(
         for call in (lambda: engine.receive(project_request(2)), engine.transactions, engine.outbox.open):
             with pytest.raises(DatabaseReplaced):
                 call()
+        assert file.exists() == swap
         aside.rename(file)
         assert len(engine.transactions()) == 1
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from amie_engine import Engine, Packet, Site, Work
+from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import DatabaseUnavailable
 from amie_engine.log.statements import Statement
 from amie_engine.site import Notebook
@@ -352,6 +353,29 @@ def test_a_list_that_has_grown_old_is_made_anew(engine: Engine, clock: Clock) ->
     assert called == ["5001"]
     worker.work_once()
     assert called == ["5001", "5001", "5003"]
+
+
+def test_lists_that_take_long_are_worked_through_all_the_same(
+    engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first was made at once; then thousands of transactions came."""
+    for number in (1, 2, 3):
+        engine.receive(request(number, GrantNumber=f"G{number}", PiGlobalID=f"7{number}"))
+    called: list[str] = []
+    ready = engine.work.ready
+
+    def slow() -> list[WorkRow]:
+        clock.forward(seconds=2 if called else 0)
+        return ready()
+
+    def handler(packet: Any, work: Work) -> Any:
+        called.append(work.trans_rec_id)
+        clock.forward(seconds=5)
+        return work.fail("no")
+
+    monkeypatch.setattr(engine.work, "ready", slow)
+    _worker(engine, handler).work_once()
+    assert called == ["5001", "5002", "5003"]
 
 
 def test_what_was_worked_on_has_its_turn_again_however_much_comes(engine: Engine, clock: Clock) -> None:

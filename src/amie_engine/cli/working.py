@@ -28,7 +28,7 @@ from amie_engine.cli.work_words import to_do, waits_for
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
 from amie_engine.engine.work import AskedQuestion
 from amie_engine.engine.work_row import WorkRow
-from amie_engine.errors import SettingsError
+from amie_engine.errors import EngineError, SettingsError
 
 __all__ = ["answer", "confirm_deadline", "fail", "let_pass", "retry", "work"]
 
@@ -196,21 +196,25 @@ def fail(
         names = [find_transaction(engine, name) for name in transactions or ()]
         if unknown:
             names = [
-                one.stream
+                one.trans_rec_id or one.stream
                 for one in engine.transactions(open_only=True)
                 if UNKNOWN_AT_SERVICE in one.anomalies and not one.sending
             ]
-        for name in names:
-            engine.fail(name, reason, actor=who(actor))
-    if not names:
+        done, errors = [], []
+        for name in dict.fromkeys(names):
+            try:
+                engine.fail(name, reason, actor=who(actor))
+                done.append(name)
+            except EngineError as error:  # one that has moved on keeps no other from it
+                errors.append(error)
+    if len(done) == 1:
+        tell(f"Transaction {done[0]} is to be set failed: `amie-engine run` sends it.", as_json=as_json)
+    elif done:
+        tell(f"{len(done)} transactions are to be set failed: `amie-engine run` sends it.", as_json=as_json)
+    elif not errors:
         tell("There is none that the service does not know any more.", as_json=as_json)
-        return
-    what = (
-        f"Transaction {(transactions or names)[0]} is"
-        if len(names) == 1
-        else f"{len(names)} transactions are"
-    )
-    tell(f"{what} to be set failed: `amie-engine run` sends it.", as_json=as_json)
+    if errors:
+        raise errors[0]
 
 
 def confirm_deadline(

@@ -12,6 +12,7 @@ from amie_engine.engine.known_names import KnownNames, Names, read_names_around
 from amie_engine.engine.leases import is_free
 from amie_engine.engine.ordering import OpenTransaction
 from amie_engine.engine.unit import View
+from amie_engine.errors import EventUnreadable
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.statements import Cursor, ListStatement, Statement
 
@@ -68,10 +69,8 @@ def read_leased(view: View, now: datetime) -> list[LeasedTransaction]:
     """
     key = {"hub": view.reader.hub, "site": view.reader.site}
     rows = [row for row in view.cursor.all(_LEASED, key) if not is_free(row[-3:], now)]
-    rows = [row for row in rows if None not in (row[2], row[4])]
     names = [
-        _names(view.state(row[0]).names() if row[7] in _ENDED else json.loads(row[6]))  # no more in the table
-        for row in rows
+        _names_of_ended(view, row[0]) if row[7] in _ENDED else _names(json.loads(row[6])) for row in rows
     ]
     has_company = len({row[0] for row in rows}) > 1
     known = _with_names(view.cursor, key, rows, names) if has_company else _as_named(rows, names)
@@ -101,6 +100,15 @@ def _open_transactions(
     return _with_names(cursor, key, rows, [_names(json.loads(row[6])) for row in rows])
 
 
+def _names_of_ended(view: View, stream: str) -> Names:
+    """What a transaction that has ended names: that is in no table. Nothing, where its events can't be read:
+    that must hold up no other."""
+    try:
+        return _names(view.state(stream).names())
+    except EventUnreadable:
+        return {}
+
+
 def _names(found: Mapping[str, Iterable[str]]) -> Names:
     return {kind: frozenset(names) for kind, names in found.items()}
 
@@ -118,10 +126,10 @@ def _as_named(rows: Sequence[Sequence[Any]], names: Sequence[Names]) -> list[Ope
         OpenTransaction(
             stream=row[0],
             trans_rec_id=row[1],
-            type=row[2],
+            type=row[2] or "",
             opened=row[3],
             names=named,
-            first_packet=int(row[4]),
+            first_packet=int(row[4] or 0),  # what the site has begun may have no number yet
             is_sites_turn=row[5] == "site",
         )
         for row, named in zip(rows, names, strict=True)

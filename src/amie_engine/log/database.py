@@ -51,8 +51,11 @@ class Database:
         self._sites = None if isinstance(database, str) else database
         self._engine = engine_for_url(database) if isinstance(database, str) else engine_beside(database)
         self.url = shown_url(self._engine.url)
-        file = file_of(self._engine.url)
-        self._file = None if file is None else file.absolute()  # the process may go to another folder
+        self._file = file_of(self._engine.url) if self._sites is None else None
+        is_relative_uri = (self._engine.url.database or "").startswith("file:")
+        if self._file is not None and not self._file.is_absolute():
+            # The process may go to another folder; then such a URI leads to another file.
+            self._file = None if is_relative_uri else self._file.absolute()
         self._identity: FileIdentity | None = None
         self._losses = 0
         """How many connections were lost: each casts doubt on those that were made before."""
@@ -169,6 +172,7 @@ class Database:
         """Close the connections, unless the engine is the site's own."""
         if self._sites is None:
             self._engine.dispose()
+            self._identity = None
 
     @contextmanager
     def _transaction(self, *, writing: bool) -> Iterator[Cursor]:
@@ -238,6 +242,8 @@ class Database:
     def _checked_out(self) -> Iterator[PoolProxiedConnection]:
         """A connection of the pool. What the database refuses is told by our own errors."""
         dialect: Any = self._engine.dialect
+        if self._identity is not None:
+            self._check_file()  # before SQLite would make a new one
         pooled = self._connected()
         try:
             self._check_file()

@@ -10,7 +10,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice, takewhile
 from typing import Any
@@ -118,13 +118,14 @@ class Worker:
             LogError: The database can't be used.
         """
         counts = dict.fromkeys(Worked, 0)
-        listed_at, rows = self._engine.now(), deque(self._ready(again_after))
-        lasts = max(_LIST_LASTS, _LISTED_SELDOM * (self._engine.now() - listed_at))
+        began = self._engine.now()
+        rows = deque(self._ready(again_after))
+        good_until = self._good_until(began)
         left = {_key(row) for row in rows}
         while rows and not (stop is not None and stop.is_set()):
-            if self._engine.now() - listed_at > lasts:
-                listed_at = self._engine.now()
+            if (now := self._engine.now()) > good_until:
                 rows = deque(row for row in self._engine.work.ready() if _key(row) in left)
+                good_until = self._good_until(now)
                 continue
             for end in self._work_on_first(rows):
                 counts[end] += 1
@@ -133,6 +134,11 @@ class Worker:
                 if again_after and end in (Worked.DEFERRED, Worked.NOT_YET):
                     self._came_to_nothing[key] = self._stopwatch()
         return counts
+
+    def _good_until(self, began: datetime) -> datetime:
+        """Until when a list is good that was begun at a time and is there now."""
+        now = self._engine.now()
+        return now + max(_LIST_LASTS, _LISTED_SELDOM * (now - began))
 
     def _ready(self, again_after: float) -> list[WorkRow]:
         """The items that may be worked on now, but for those that came to nothing a moment ago."""
