@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from amie_engine.engine import Engine
 from amie_engine.errors import (
@@ -207,6 +208,28 @@ def test_while_another_file_is_in_its_place_nothing_is_read_or_written(
         assert file.exists() == swap
         aside.rename(file)
         assert len(engine.transactions()) == 1
+
+
+def test_once_it_was_closed_another_file_may_be_put_in_its_place(file: Path, tmp_path: Path) -> None:
+    """That is how a backup is restored."""
+    database = Database(f"sqlite:///{file}")
+    check_schema(database)
+    database.close()
+    shutil.copy(file, tmp_path / "backup.db")
+    file.unlink()
+    (tmp_path / "backup.db").rename(file)
+    check_schema(database)
+    database.close()
+
+
+def test_which_file_a_site_s_own_engine_opens_its_url_does_not_tell(file: Path, tmp_path: Path) -> None:
+    beside = tmp_path / "beside.db"
+    beside.touch()
+    engine = create_engine(f"sqlite:///{beside}", creator=lambda: sqlite3.connect(file))
+    with Engine(engine, site="NCSA") as ours:
+        beside.unlink()
+        assert ours.transactions() == []
+    engine.dispose()
 
 
 def test_a_process_that_goes_to_another_folder_has_the_same_log(

@@ -119,10 +119,13 @@ def _tell(stage: Stage, compared: list[Comparison], seconds: float, agreed: bool
     forgotten = [row for row in compared if row["forgotten"]]
     if forgotten:
         failed = [row["trans_rec_id"] for row in forgotten if row["log"] == "failed"]
+        others = (
+            " The others have ended here as there before." if agreed and len(failed) < len(forgotten) else ""
+        )
         console.print(
             f"The service was restarted without memory, and has forgotten {len(forgotten)} of them; its"
             f" scenarios were begun anew. {len(failed)} of the forgotten have failed here:"
-            f" {', '.join(failed) or 'none'}. The others have ended here as they had there before.",
+            f" {', '.join(failed) or 'none'}.{others}",
             soft_wrap=True,
         )
     url = stage.engine.database.url

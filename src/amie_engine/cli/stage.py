@@ -109,8 +109,10 @@ def stage(
                     hint="Give another --database, or none: then it makes a fresh one.",
                 )
             runner = Runner(engine, client, site)
-            yield Stage(hub, client, engine, runner, clock)
-            runner.leave()
+            try:
+                yield Stage(hub, client, engine, runner, clock)
+            finally:
+                runner.leave()
     finally:
         if database is not None:
             shutil.rmtree(place, ignore_errors=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from amie_engine._threads import is_ctrl_c
 from amie_engine.engine.checkpoints import Checkpoints, Tenure
 from amie_engine.engine.leases import no_longer_at_work
 from amie_engine.engine.recorded import recorded
@@ -164,8 +165,8 @@ class Delivering:
         try:
             self._subscription.function(recorded(event, self._log))
         except BaseException as error:  # a cancelled task, say: whatever it is, the others go on
-            if isinstance(error, KeyboardInterrupt) and _is_in_main_thread():
-                raise  # somebody wants to end it all; the function has done nothing wrong
+            if is_ctrl_c(error):
+                raise
             self._failed(event, error)
             if isinstance(error, SystemExit):
                 raise
@@ -202,8 +203,3 @@ class Delivering:
         self._checkpoints.save(self._tenure, position)
         self._unsaved = 0
         self._saved_at = self._stopwatch()
-
-
-def _is_in_main_thread() -> bool:
-    """Whether a Ctrl-C may be what has interrupted this thread: it reaches no other."""
-    return threading.current_thread() is threading.main_thread()

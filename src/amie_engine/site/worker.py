@@ -16,6 +16,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from amie_engine._logging import about
+from amie_engine._threads import is_ctrl_c
 from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
 from amie_engine.engine.work import Assignment
@@ -233,8 +234,8 @@ class Worker:
 
     def _raised(self, error: BaseException, lease: Lease, row: WorkRow, attempt: int, handler: str) -> Worked:
         """Whatever a handler raised (a task was cancelled, say), it has failed, and the others go on."""
-        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-            raise error  # somebody wants to end it all; the handler has done nothing wrong
+        if is_ctrl_c(error):
+            raise error
         end = self._failed(lease, row, attempt, error, handler)
         if isinstance(error, SystemExit):
             # It passes, and is on record: else a restarted daemon would be ended again at once.
