@@ -88,19 +88,17 @@ class KnownNames:
         return found
 
     def _of_persons(self, named: Names) -> dict[str, frozenset[str]]:
+        persons = {kind: named.get(kind, frozenset()) for kind in (Kind.LOCAL_ID, Kind.GLOBAL_ID)}
+        left: list[_Name] = [(kind, name) for kind, names in persons.items() for name in names]
+        if not any(name in self._leads_to for name in left):  # most persons are new
+            return persons
         found: set[_Name] = set()
-        left: list[_Name] = [
-            (kind, name) for kind in (Kind.LOCAL_ID, Kind.GLOBAL_ID) for name in named.get(kind, ())
-        ]
         while left:
             name = left.pop()
             if name not in found:
                 found.add(name)
-                left.extend(self._leads_to[name])
-        return {
-            kind: frozenset(name for of_kind, name in found if of_kind == kind)
-            for kind in (Kind.LOCAL_ID, Kind.GLOBAL_ID)
-        }
+                left.extend(self._leads_to.get(name, ()))
+        return {kind: frozenset(name for of_kind, name in found if of_kind == kind) for kind in persons}
 
 
 def read_names_around(cursor: Cursor, key: Mapping[str, str], names: Names) -> set[str]:

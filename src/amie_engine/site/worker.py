@@ -47,7 +47,7 @@ _LOOKED_AT_ONCE = 8
 _LIST_LASTS = timedelta(seconds=1)
 """For how long a list of what may be worked on is good: while a slow handler was at work, something may have
 come that the others have to wait for."""
-_LISTED_SELDOM = 4
+_LISTED_SELDOM = 10
 """Or for so many times as long as it took to make it: with thousands of open transactions that is a while."""
 
 
