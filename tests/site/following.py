@@ -463,6 +463,47 @@ class FollowingCases:
         assert got == [-1, 2, 3]
         assert row(engine).failures == 0
 
+    def test_what_hung_in_a_skipped_event_is_no_failure_at_the_next_one(
+        self, engine: Engine, other: Engine, clock: Clock
+    ) -> None:
+        note(engine, "one", 0, 3)
+        subscriptions = Subscriptions(engine, stopwatch=lambda: clock.now.timestamp())
+
+        def slow(event: RecordedEvent) -> None:
+            clock.forward(minutes=16)
+            subscriptions.hangs(*subscriptions.at_work())
+            other.subscriptions.skip("mail", actor="operator")
+            assert other.subscriptions.deliver("mail", fails_at(2, [])).error == "ConnectionError"
+
+        subscriptions.deliver("mail", slow, since=ALL)
+        assert (row(engine).position, row(engine).failures) == (1, 1)
+
+    @pytest.mark.parametrize("skips", [False, True])
+    def test_nobody_is_called_beside_the_one_that_a_person_does_not_wait_for(
+        self, engine: Engine, other: Engine, clock: Clock, *, skips: bool
+    ) -> None:
+        note(engine, "one", 0, 3)
+        got: list[int] = []
+        engine.subscriptions.deliver("mail", fails_at(1, []), since=ALL)
+        clock.forward(days=1)
+
+        def slow(event: RecordedEvent) -> None:
+            if skips:
+                other.subscriptions.skip("mail", actor="operator")
+            else:
+                other.subscriptions.retry("mail")
+            assert other.subscriptions.deliver("mail", positions(got)) == Delivery()
+            clock.forward(minutes=16)
+            assert row(other).overrun is not None  # it is seen that it hangs
+            raise TimeoutError
+
+        came_of_it = engine.subscriptions.deliver("mail", slow, since=ALL)
+        assert came_of_it.error == (None if skips else "TimeoutError")
+        clock.forward(days=1)
+        assert row(engine).failures == (0 if skips else 2)
+        engine.subscriptions.deliver("mail", positions(got))
+        assert got == ([2, 3] if skips else [1, 2, 3])
+
     # What fails
 
     def test_one_that_fails_waits_at_its_event_and_is_tried_again_later_and_later(

@@ -13,7 +13,7 @@ from typing import Any
 
 from amie_engine.engine.leases import new_token, no_longer_at_work
 from amie_engine.engine.processes import shown_process, this_process
-from amie_engine.engine.subscriber_row import HANGING, ROW_COLUMNS, SubscriberRow, read_row
+from amie_engine.engine.subscriber_row import HANGING, ROW_COLUMNS, SKIPPED, SubscriberRow, read_row
 from amie_engine.engine.unit import storable
 from amie_engine.engine.work_record import ABANDONED
 from amie_engine.errors import (
@@ -59,7 +59,7 @@ _SAVE = _of_one(
 )
 _LET_GO = _of_one(
     f"{_MOVE}, failures = 0,"
-    " error = NULL, not_before = NULL, skipped = :skipped, skipped_by = :skipped_by, holder = :holder,"
+    " error = :error, not_before = NULL, skipped = :skipped, skipped_by = :skipped_by, holder = :holder,"
     " token = :token, expires_at = :expires_at"
 )
 # Not where the call has returned meanwhile: who made it has moved on, or given the tenure back.
@@ -140,7 +140,7 @@ class Checkpoints:
                 if found is None or not found.may_be_delivered_to(now):
                     no_longer_at_work(token)
                     return None
-                was_abandoned = row[9] is not None
+                was_abandoned = row[9] is not None and row[4] != SKIPPED
                 failures = found.failures + 1 if was_abandoned else found.failures
                 error = ABANDONED if was_abandoned else found.error
                 values = {
@@ -239,8 +239,8 @@ class Checkpoints:
     def _let_go(self, name: str, *, by: str | None) -> int:
         """Have a subscriber go on at once: with the next event, or, where somebody says so, the one after.
 
-        Whoever hangs in it keeps what is left of the tenure: anybody may take it over, and until then it is
-        seen that somebody hangs.
+        Whoever is at work in it keeps what is left of the tenure: so nobody is called beside, and it is seen
+        where somebody hangs.
         """
         with self._log.database.write() as cursor:
             row = cursor.one(_ROW_LOCKED if cursor.is_postgresql else _ROW, self._key(name))
@@ -257,8 +257,11 @@ class Checkpoints:
                 raise _not_failing(found)
             if by is not None:
                 position, skipped, skipped_by = position + 1, position + 1, by
-            values = {"position": position, "skipped": skipped, "skipped_by": skipped_by}
-            held = (None, None, None) if overrun is None else row[8:11]
+            values = {"position": position, "skipped": skipped, "skipped_by": skipped_by, "error": None}
+            held = (None, None, None)
+            if overrun is not None or found.holder is not None:
+                held = row[8:11]
+                values["error"] = None if by is None else SKIPPED
             values |= dict(zip(("holder", "token", "expires_at"), held, strict=True))
             cursor.run(_LET_GO, self._key(name) | values | {"updated_at": format_time(self._now())})
         return int(position)

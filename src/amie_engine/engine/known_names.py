@@ -88,7 +88,9 @@ class KnownNames:
         return found
 
     def _of_persons(self, named: Names) -> dict[str, frozenset[str]]:
-        persons = {kind: named.get(kind, frozenset()) for kind in (Kind.LOCAL_ID, Kind.GLOBAL_ID)}
+        persons: dict[str, frozenset[str]] = {
+            kind: named.get(kind, frozenset()) for kind in (Kind.LOCAL_ID, Kind.GLOBAL_ID)
+        }
         left: list[_Name] = [(kind, name) for kind, names in persons.items() for name in names]
         if not any(name in self._leads_to for name in left):  # most persons are new
             return persons

@@ -9,10 +9,14 @@ from typing import Any
 
 from amie_engine.engine.leases import holder_is_gone
 
-__all__ = ["HANGING", "ROW_COLUMNS", "Overrun", "SubscriberRow", "read_row"]
+__all__ = ["HANGING", "ROW_COLUMNS", "SKIPPED", "Overrun", "SubscriberRow", "read_row"]
 
 HANGING = "hanging"
 """Stands for an error where a call has not returned for longer than its lease, as its own process tells."""
+
+SKIPPED = "skipped"
+"""Stands in the place of an error where a person had it skip an event while somebody was at work in it: what
+that one comes to is no failure at the next event. It is in the table alone."""
 
 ROW_COLUMNS = (
     "SELECT name, position, updated_at, failures, error, not_before, skipped, skipped_by, holder, token,"
@@ -99,7 +103,7 @@ def read_row(row: Sequence[Any], head: int, now: datetime) -> SubscriberRow:
         behind=max(head - position, 0),
         updated_at=updated,
         failures=failures,
-        error=error if failures or overrun is not None else None,
+        error=error if (failures or overrun is not None) and error != SKIPPED else None,
         not_before=None if not_before is None else datetime.fromisoformat(not_before),
         skipped=skipped,
         skipped_by=skipped_by,
