@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from amie_engine.engine import RecordedEvent
+from amie_engine.engine import Engine, RecordedEvent
 from amie_engine.packet import Packet
 from amie_engine.site import Site, Work
 from amie_engine.testing.crashes import courses
 
 _WAS_STARTED = "was started"
+_TAKES = 3
 
 
 def declining_at_once(folder: Path) -> Site:
@@ -39,6 +40,39 @@ def followed_in_many_ways(folder: Path) -> Site:
         site.on_event("late")(_look)
     (folder / _WAS_STARTED).touch()
     return site
+
+
+def followed_with_failures(folder: Path) -> Site:
+    """The subscriber takes its event no sooner than at the third time."""
+    site = declining_at_once(folder)
+
+    @site.on_event("sent", types="packet_confirmed", since="beginning")
+    def fail_twice(event: RecordedEvent) -> None:
+        tries = folder / f"tries of {event.position}"
+        with tries.open("a") as file:
+            file.write(".")
+        if tries.stat().st_size < _TAKES:
+            raise ConnectionError
+
+    return site
+
+
+def followed_and_never_taken(folder: Path) -> Site:
+    """The subscriber takes nothing."""
+    site = declining_at_once(folder)
+
+    @site.on_event("sent", types="packet_confirmed", since="beginning")
+    def fail(event: RecordedEvent) -> None:
+        raise ConnectionError
+
+    return site
+
+
+def skipping(engine: Engine, folder: Path) -> None:
+    """An operator has subscribers skip what they fail at."""
+    for row in engine.subscriptions.all():
+        if row.failures:
+            engine.subscriptions.skip(row.name, actor="operator")
 
 
 def _look(event: RecordedEvent) -> None:

@@ -56,9 +56,9 @@ def test_nothing_is_lost_and_nothing_done_twice(name: str) -> None:
     [
         ("the site fails it", broken.two_commits, "requested in the log"),
         ("the site fails it", broken.forgetting_steps, "was done 2 times"),
-        ("the site fails it", broken.forgetting_subscribers, "The subscriber 'all' was given event"),
-        ("the site fails it", broken.forgetting_who_is_new, "The subscriber 'new' was given event"),
-        ("the site fails it", broken.never_taking_over, "The subscriber 'all' was not given the last"),
+        ("the site fails it", broken.forgetting_subscribers, "The subscriber 'all' has taken event"),
+        ("the site fails it", broken.forgetting_who_is_new, "The subscriber 'new' has taken event"),
+        ("the site fails it", broken.never_taking_over, "The subscriber 'all' has not taken the last"),
         ("the site fails it", broken.leaving_what_was_under_way, "The outbox still has a inform_transaction"),
         ("the site fails it", broken.losing_what_was_written, "Event 4 was committed, and is gone"),
         ("the site fails it", broken.losing_what_was_written, "Event 1 was committed, and another stands in"),
@@ -94,8 +94,8 @@ def test_a_course_that_ends_badly_without_any_crash_is_refused() -> None:
 @pytest.mark.parametrize(
     ("site", "told"),
     [
-        (broken.passing_over_the_first, "The subscriber 'all' was given event 4, and not 3 before it"),
-        (broken.telling_nobody, "The subscriber 'all' was not given the last 4 that it wants"),
+        (broken.passing_over_the_first, "The subscriber 'all' has taken event 4, and not 3 before it"),
+        (broken.telling_nobody, "The subscriber 'all' has not taken the last 4 that it wants"),
         (broken.knowing_what_no_event_says, "verify: 1 rows of amie_directory_persons are not what the"),
     ],
     ids=["the first events are passed over", "nobody is told", "projections say more"],
@@ -111,6 +111,19 @@ def test_a_subscriber_misses_nothing_that_was_there_before_it_began_or_that_it_d
     course = replace(BY_NAME["the site fails it"], site=sites.followed_in_many_ways, effects=None)
     report = tried(course)
     assert not report.failures, str(report)
+
+
+def test_a_subscriber_that_fails_for_a_while_is_waited_for_and_what_a_person_has_it_skip_is_not_missed() -> (
+    None
+):
+    fails = replace(BY_NAME["the site fails it"], site=sites.followed_with_failures, effects=None)
+    report = tried(fails)
+    assert not report.failures, str(report)
+    skips = replace(fails, site=sites.followed_and_never_taken, act=sites.skipping)
+    report = tried(skips)
+    assert not report.failures, str(report)
+    with pytest.raises(SettingsError, match="'sent' has not taken the last 1"):
+        tried(replace(skips, act=None))
 
 
 def test_a_course_that_goes_another_way_each_time_is_told() -> None:

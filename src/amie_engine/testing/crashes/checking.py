@@ -84,7 +84,8 @@ def _lost(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _left_out(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
-    """What a subscriber was not given, or not in its turn. After a crash one may come again.
+    """What a subscriber has not taken, or not in its turn. After a crash an event may come again; one that a
+    person had it skip need not come.
 
     What it wants, and from where on, is what the site says, and not what the log has of the subscriber: that
     may be what is wrong.
@@ -94,6 +95,7 @@ def _left_out(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
     newest = 0
     farthest: dict[str, int] = {}
     wants: dict[str, list[int]] = {}
+    skipped: set[tuple[str, int]] = set()
     for note in notes:
         if note["what"] == "committed":
             newest = note["position"]
@@ -101,16 +103,18 @@ def _left_out(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
             name, types = note["name"], note["types"]
             farthest[name] = 0 if note["since"] == "beginning" else newest
             wants[name] = [at for at, type_ in there if types is None or type_ in types]
+        elif note["what"] == "skipped":
+            skipped.add((note["name"], note["position"]))
         elif note["what"] == "delivered":
             name, position = note["name"], note["position"]
-            left_out = sum(farthest[name] < at < position for at in wants[name])
+            left_out = sum(farthest[name] < at < position and (name, at) not in skipped for at in wants[name])
             if left_out:
-                yield f"The subscriber {name!r} was given event {position}, and not {left_out} before it."
+                yield f"The subscriber {name!r} has taken event {position}, and not {left_out} before it."
             farthest[name] = max(farthest[name], position)
     for name, positions in wants.items():
-        missing = sum(at > farthest[name] for at in positions)
+        missing = sum(at > farthest[name] and (name, at) not in skipped for at in positions)
         if missing:
-            yield f"The subscriber {name!r} was not given the last {missing} that it wants."
+            yield f"The subscriber {name!r} has not taken the last {missing} that it wants."
 
 
 def _damaged(database: Database) -> Iterator[str]:

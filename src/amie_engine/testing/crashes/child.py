@@ -11,13 +11,17 @@ from pathlib import Path
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine
-from amie_engine.engine.subscriptions import Subscriptions
 from amie_engine.errors import AMIERequestError
 from amie_engine.site import Runner, Site
 from amie_engine.testing.crashes.journal import Journal
 from amie_engine.testing.crashes.points import Points
 from amie_engine.testing.crashes.shared_clock import SharedClock
-from amie_engine.testing.crashes.watching import WatchedSite, watch_database, watch_http
+from amie_engine.testing.crashes.watching import (
+    WatchedSite,
+    WatchedSubscriptions,
+    watch_database,
+    watch_http,
+)
 
 __all__ = ["CLOCK", "HUB", "JOURNAL", "Place", "work_until_done"]
 
@@ -78,7 +82,7 @@ def work_until_done(
         ) as client,
     ):
         # By how long calls take, checkpoints would be saved at other moments each time: now it is after each.
-        engine.subscriptions = Subscriptions(engine, stopwatch=count().__next__)
+        engine.subscriptions = WatchedSubscriptions(engine, points, stopwatch=count().__next__)
         runner = Runner(engine, client, site, jitter=lambda: 0.5)
         site.note_subscribers()
         _settle(runner, clock, lambda: None if act is None else act(engine, place.folder))
@@ -100,5 +104,6 @@ def _settle(runner: Runner, clock: SharedClock, act: Callable[[], None]) -> None
 
 
 def _has_ended(engine: Engine) -> bool:
-    """Whether all that is in the log is at its end."""
-    return not engine.transactions(open_only=True) and not engine.outbox.open()
+    """Whether all that is in the log is at its end, and no subscriber waits after a failure."""
+    fails = any(row.failures for row in engine.subscriptions.all())
+    return not (engine.transactions(open_only=True) or engine.outbox.open() or fails)

@@ -106,7 +106,8 @@ def try_every_point(
 
     - what was committed is in the log, and nothing else stands in its place;
     - each step was done once; once more only if the process died while it was done;
-    - each subscriber was given every event in order, and at least once;
+    - each subscriber has taken every event that it wants, in order and at least once, but for
+      what a person had it skip;
     - the site posts one reply to each packet of the hub's, and all ended as it does without a crash;
     - both sides agree on every transaction, and nothing waits to be sent;
     - the log is whole, and its projections are what the events say;

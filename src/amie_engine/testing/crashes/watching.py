@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 import requests
 import sqlalchemy
 
-from amie_engine.engine import RecordedEvent
+from amie_engine.engine import Engine, RecordedEvent
 from amie_engine.engine.subscription import Subscriber, Subscription
+from amie_engine.engine.subscriptions import Subscriptions
 from amie_engine.site import Handler, Site, Work
 from amie_engine.site.work import Memory
 from amie_engine.testing.crashes.points import Points
 
-__all__ = ["WatchedSite", "watch_database", "watch_http"]
+__all__ = ["WatchedSite", "WatchedSubscriptions", "watch_database", "watch_http"]
 
 _MOVES_THE_HEAD = "UPDATE amie_log_head SET position"
 
@@ -192,8 +193,8 @@ class WatchedSite(Site):
     def _deliver(self, subscription: Subscription) -> Subscriber:
         def watched(event: RecordedEvent) -> None:
             self._points.at(f"before the subscriber {subscription.name!r}")
-            self._points.journal.note("delivered", name=subscription.name, position=event.position)
             subscription.function(event)
+            self._points.journal.note("delivered", name=subscription.name, position=event.position)
             self._points.lasting()
             self._points.at(f"after the subscriber {subscription.name!r}")
 
@@ -207,6 +208,27 @@ class WatchedSite(Site):
                 return handler(packet, work)
 
         return watched
+
+
+class WatchedSubscriptions(Subscriptions):
+    """The subscribers of an engine, of which is noted what a person has them skip.
+
+    Args:
+        engine: The engine.
+        points: The points.
+        stopwatch: Gives seconds.
+    """
+
+    def __init__(self, engine: Engine, points: Points, *, stopwatch: Callable[[], float]) -> None:
+        super().__init__(engine, stopwatch=stopwatch)
+        self._points = points
+
+    def skip(self, name: str, *, actor: str) -> int:
+        """Have a subscriber skip the event that it fails at: it is noted before, as the process may be killed
+        right after the commit."""
+        at = next((row.position + 1 for row in self.all() if row.name == name), 0)
+        self._points.journal.note("skipped", name=name, position=at)
+        return super().skip(name, actor=actor)
 
 
 class _WatchedMemory:
