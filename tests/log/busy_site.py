@@ -217,7 +217,9 @@ def _own_transactions(engine: Engine, clock: Clock) -> None:
     fresh = NotifyUserModify(**packet.as_dict()["body"])
     begun = engine.start(fresh)
     engine.work.let_pass(begun.stream, actor="operator", reason="it is urgent")
+    clock.forward(minutes=-1)  # set back
     send(engine, answered=False)
+    clock.forward(minutes=1)
     listed = sample("spec/notify_user_modify.add", transaction=61_000, packet=91_000)
     listed["body"] = fresh.as_dict()["body"]
     listed["header"]["outgoing_flag"] = 0

@@ -201,3 +201,16 @@ def test_one_that_the_log_cannot_read_keeps_no_other_without_it(world: World) ->
         for one in world.sandbox.transactions()
     )
     assert (first in ("", None), second) == (True, "received")
+
+
+def test_a_proxys_page_is_no_word_on_a_packet(
+    flaky_world: World, service: FlakyService, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else there would be a call and a warning for each."""
+    for _ in range(3):
+        flaky_world.client.start_scenario(RPC)
+    runner = runner_of(flaky_world, full_listing_every=timedelta(hours=1))
+    service.fail("PUT", *[(404, b"<html>404 Not Found</html>", "text/html")] * 3)
+    runner.run_once()
+    assert len(calls(service)) == 1
+    assert "after the next full listing again" in caplog.text

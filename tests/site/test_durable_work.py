@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,29 @@ from tests.site.site_world import NAME
 
 RPC = "request_project_create"
 Handler = Callable[[Any, Work], Any]
+
+
+SUMMER_TIME_ENDS = datetime(2026, 10, 25, 1, tzinfo=UTC)
+
+
+class WithSummerTime(tzinfo):
+    """A zone whose clocks go back an hour then."""
+
+    def utcoffset(self, when: datetime | None) -> timedelta:
+        before = when is not None and when.replace(tzinfo=UTC) < SUMMER_TIME_ENDS + timedelta(hours=2)
+        return timedelta(hours=2 if before and when is not None and not when.fold else 1)
+
+    def tzname(self, when: datetime | None) -> str:
+        return "with summer time"
+
+    def dst(self, when: datetime | None) -> timedelta:
+        return self.utcoffset(when) - timedelta(hours=1)
+
+    def fromutc(self, when: datetime) -> datetime:
+        utc = when.replace(tzinfo=UTC)
+        offset = timedelta(hours=2 if utc < SUMMER_TIME_ENDS else 1)
+        is_second_time = SUMMER_TIME_ENDS <= utc < SUMMER_TIME_ENDS + timedelta(hours=1)
+        return (when + offset).replace(fold=int(is_second_time))
 
 
 class Crash(KeyboardInterrupt):
@@ -385,9 +408,38 @@ class TestRetries:
         packet: Any = engine.outbox.attempt(outgoing)
         assert (packet.StatusCode, packet.Message) == ("Failure", "Our storage can't be reached.")
 
+    @pytest.mark.parametrize("failure", [None, "Our storage can't be reached."])
+    def test_a_call_that_a_person_asked_for_counts_anew_also_while_the_last_one_runs(
+        self, engine: Engine, clock: Clock, failure: str | None
+    ) -> None:
+        def handler(packet: Any, work: Work) -> Any:
+            if work.attempt == 2:
+                engine.work.retry("5001", actor="ops", reason="the back end is up again")
+            raise RuntimeError
+
+        working = worker(engine, handler, retries=Retries(attempts=2, failure=failure))
+        working.work_once()
+        clock.forward(hours=1)
+        assert working.work_once()[Worked.FAILED] == 1
+        assert (the_work(engine).status, the_work(engine).attempts) == ("retrying", 1)
+        assert engine.outbox.open() == []
+
+    def test_pauses_of_days_end_at_the_longest(self) -> None:
+        policy = Retries(attempts=100, first=timedelta(days=1), longest=timedelta(days=7))
+        assert [policy.pause_after(attempt, 1.0).days for attempt in (1, 2, 3, 4, 40, 99)] == [
+            1,
+            2,
+            4,
+            7,
+            7,
+            7,
+        ]
+
     @pytest.mark.parametrize(
         "wrong",
         [
+            {"failure": "Failed.\x00"},
+            {"failure": "caf\udce9 failed"},
             {"attempts": 0},
             {"first": timedelta()},
             {"first": timedelta(hours=2)},
@@ -402,6 +454,16 @@ class TestRetries:
 
 
 class TestLeases:
+    def test_a_lease_lasts_as_long_as_ever_while_summer_time_ends(self, file: Path, clock: Clock) -> None:
+        """Python adds by the clock on the wall: by one with summer time, this would be an hour longer."""
+        clock.now = SUMMER_TIME_ENDS - timedelta(minutes=10)
+        url = f"sqlite:///{file}"
+        with Engine(url, site=NAME, hub="sandbox", clock=lambda: clock.now.astimezone(WithSummerTime())) as e:
+            e.receive(request())
+            lease = e.work.take_first(e.work.ready(), lasts=timedelta(minutes=15))
+            assert lease is not None
+            assert lease.expires_at == SUMMER_TIME_ENDS + timedelta(minutes=5)
+
     def test_what_one_worker_has_no_other_takes(self, engine: Engine) -> None:
         def handler(packet: Any, work: Work) -> Any:
             assert the_work(engine).status == "running"

@@ -58,6 +58,9 @@ class TestPace:
         assert self.waits(*["refused"] * 8) == [60, 120, 240, 480, 960, 1920, 3600, 3600]
         assert self.waits("refused", "refused", "nothing", "nothing") == [60, 120, 30, 45]
 
+    def test_a_key_that_is_refused_for_months_ends_nothing(self) -> None:
+        assert self.waits(*["refused"] * 3000)[-1] == 3600
+
     @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0, 1))))
     def test_it_is_never_shorter_or_longer_than_a_tenth_off_its_limits(self, polls: list[Any]) -> None:
         pace = Pace(30.0, 300.0)

@@ -18,7 +18,7 @@ from amie_engine.site import Reconciler, Reconciliation, Verdict
 from amie_engine.site.standing import TAKE_IN
 from amie_engine.testing import Clock
 from tests.engine.courses import count_of
-from tests.site.site_packets import request
+from tests.site.site_packets import begin_account, begin_project, request
 from tests.site.site_world import (
     AFTER,
     BEFORE,
@@ -382,6 +382,97 @@ def test_where_it_is_away_or_refuses_the_key_halfway_what_was_compared_is_told(
 
 def the_listing(world: World) -> bytes:
     return json.dumps({"message": None, "result": world.sandbox.list_packets()}).encode()
+
+
+def test_a_proxys_page_makes_no_transaction_unknown(flaky_world: World, service: FlakyService) -> None:
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    runner.poll_once()
+    runner.work_once()
+    service.fail("POST", AFTER)
+    with pytest.raises(ServiceUnreachable):
+        runner.send_once()
+    service.fail("GET", None, (404, b"<html>404 Not Found</html>", "text/html"))
+    [standing] = reconcile(flaky_world).standings
+    assert (standing.verdict, standing.commands) == (Verdict.UNTOLD, ())
+    assert standing.sentence == "The service could not tell of it: service-not-found."
+
+
+def test_an_odd_state_of_one_hides_no_other(flaky_world: World, service: FlakyService) -> None:
+    flaky_world.client.start_scenario(RPC)
+    flaky_world.client.start_scenario(RPC)
+    runner = flaky_world.runner()
+    runner.poll_once()
+    runner.work_once()
+    service.fail("POST", BEFORE, BEFORE)
+    with pytest.raises(ServiceUnreachable):
+        runner.send_once()
+    first, _ = flaky_world.sandbox.transactions()
+    odd = flaky_world.sandbox.transaction(first.trans_rec_id) | {"state": {"name": "in-progress"}}
+    answer = json.dumps({"message": "", "result": odd}).encode()
+    service.fail("GET", None, (200, answer, "application/json"))
+    assert len(reconcile(flaky_world).standings) == 2
+
+
+class _WhileADaemonWorks:
+    """A client; between each of its looks at a transaction and the log's, a daemon goes on."""
+
+    def __init__(self, world: World, rounds: int) -> None:
+        self._client = world.client
+        self._daemon = world.runner()
+        self._rounds = rounds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def get_transaction(self, name: str) -> Any:
+        found = self._client.get_transaction(name)
+        if self._rounds:
+            self._rounds -= 1
+            self._daemon.poll_once()
+            self._daemon.work_once()
+            self._daemon.send_once()
+        return found
+
+
+def test_beside_a_daemon_at_work_what_it_has_just_sent_is_not_missed(world: World) -> None:
+    world.client.start_scenario(RPC)
+    runner = world.runner()
+    runner.run_once()
+    client: Any = _WhileADaemonWorks(world, 1)
+    [standing] = Reconciler(world.engine, client).reconcile().standings
+    assert not standing.differs
+
+
+def test_one_that_never_stands_still_is_compared_another_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.client.start_scenario(RPC)
+    world.runner().run_once()
+    get_transaction = world.client.get_transaction
+
+    def meanwhile(name: str) -> Any:
+        found = get_transaction(name)
+        world.engine.fail(name, "on and on", actor="tests")
+        [outgoing] = world.engine.outbox.open()
+        world.engine.outbox.attempt(outgoing)
+        world.engine.outbox.reject(outgoing, code="service-validation", message="no")
+        return found
+
+    monkeypatch.setattr(world.client, "get_transaction", meanwhile)
+    [standing] = Reconciler(world.engine, world.client).reconcile().standings
+    assert standing.verdict is Verdict.UNTOLD
+    assert standing.sentence == "It goes on just now, as often as it is asked for: compare it again."
+
+
+def test_a_start_that_waits_is_told_with_what_it_waits_for(world: World) -> None:
+    project = begin_project(world.engine)
+    begin_account(world.engine)
+    first, second = reconcile(world).standings
+    assert first.sentence.startswith("Our notify_project_create is to be sent")
+    assert (second.verdict, second.differs) == (Verdict.SENDING, False)
+    told = f"Our notify_account_create is sent once transaction {project.stream} has ended."
+    assert second.sentence == told
 
 
 def test_without_the_service_it_is_an_error(flaky_world: World, service: FlakyService) -> None:

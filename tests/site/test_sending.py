@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -570,6 +571,23 @@ def test_a_start_that_is_there_all_the_same_is_not_sent_again(
     assert len(flaky_world.engine.transactions()) == 1
 
 
+def test_what_cannot_be_looked_for_is_not_sent_again_since_a_proxy_does_not_find_it(
+    flaky_world: World, service: FlakyService
+) -> None:
+    flaky_world.engine.start(NotifyUserModify(ActionType="add", PersonID="u1", DnList=["/CN=Robin Example"]))
+    runner = flaky_world.runner()
+    service.fail("POST", _refuse(400))
+    runner.send_once()
+    [refusal] = flaky_world.engine.outbox.rejected()
+    assert refusal.packet is not None
+    flaky_world.client.send_packet(refusal.packet)  # the service had acted, and a gateway said otherwise
+    flaky_world.engine.resend(refusal.stream, actor="help desk")
+    posts = _posts(service)
+    service.fail("GET", (404, b"<html>nginx</html>", "text/html"))
+    assert _sent(runner) == 0
+    assert _posts(service) == posts
+
+
 @pytest.mark.parametrize("fault", [NO_KEY, TOO_MANY])
 def test_what_surely_came_to_nothing_is_sent_again_after_a_pause_without_looking(
     flaky_world: World, service: FlakyService, clock: Clock, caplog: pytest.LogCaptureFixture, fault: Fault
@@ -699,6 +717,67 @@ def test_an_attempt_in_the_future_is_looked_for_after_the_usual_time(
     clock.forward(seconds=16)
     assert _sent(other) == 1
     assert len(flaky_world.sandbox.transactions()) == 1
+
+
+@pytest.mark.parametrize("days", [2, 365])
+def test_a_clock_that_was_ahead_once_has_nothing_begun_twice_later(
+    flaky_world: World, service: FlakyService, clock: Clock, days: int
+) -> None:
+    """The log's time stays there; what is sent now is looked for since now."""
+    clock.now = datetime.now(UTC) + timedelta(days=days)  # the service's is right
+    flaky_world.sandbox.start_scenario(RPC)
+    flaky_world.runner().poll_once()
+    clock.now = datetime.now(UTC)
+    start = NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"])
+    stream = flaky_world.engine.start(start).stream
+    runner = flaky_world.runner()
+    service.fail("POST", AFTER)
+    _sent(runner)
+    for _ in range(4):
+        clock.forward(hours=30)
+        _sent(runner)
+    assert [one.type for one in flaky_world.sandbox.transactions()].count("notify_user_modify") == 1
+    assert stream not in [outgoing.stream for outgoing in flaky_world.engine.outbox.open()]
+
+
+def test_what_was_attempted_by_a_clock_that_was_ahead_is_looked_for_among_all(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    clock.now = datetime.now(UTC) + timedelta(days=9)
+    flaky_world.engine.start(NotifyUserModify(ActionType="add", PersonID="u1", DnList=["/CN=Robin Example"]))
+    [outgoing] = flaky_world.engine.outbox.open()
+    packet = flaky_world.engine.outbox.attempt(outgoing)
+    clock.now = datetime.now(UTC)
+    assert packet is not None
+    flaky_world.client.send_packet(packet)
+    runner = flaky_world.runner()
+    clock.forward(days=3)  # nothing ran for so long
+    assert _sent(runner) == 0
+    clock.forward(minutes=5)
+    assert _sent(runner) == 1
+    assert len(flaky_world.sandbox.transactions()) == 1
+
+
+def test_a_process_that_was_stopped_right_before_sending_looks_first(
+    flaky_world: World, service: FlakyService, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped, or its host, for so long that another process has looked, and sent it."""
+    engine = flaky_world.engine
+    engine.start(NotifyUserModify(ActionType="add", PersonID="u1001", DnList=["/CN=Robin Example"]))
+    attempt = engine.outbox.attempt
+    other = flaky_world.runner()
+
+    def attempt_and_stop(outgoing: Outgoing) -> Packet | None:
+        packet = attempt(outgoing)
+        monkeypatch.setattr(engine.outbox, "attempt", attempt)
+        clock.forward(minutes=5)
+        assert _sent(other) == 1
+        return packet
+
+    monkeypatch.setattr(engine.outbox, "attempt", attempt_and_stop)
+    assert _sent(flaky_world.runner()) == 0
+    assert len(flaky_world.sandbox.transactions()) == 1
+    assert engine.outbox.open() == []
 
 
 def test_at_a_wrong_url_no_transaction_is_set_failed(

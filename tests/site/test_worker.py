@@ -50,7 +50,7 @@ def _events(engine: Engine, trans_rec_id: str = "5001") -> list[str]:
 
 def test_a_reply_is_decided_with_who_made_it_and_how_long_it_took(engine: Engine) -> None:
     engine.receive(request())
-    worker = Worker(engine, tiny_site(), stopwatch=iter([10.0, 12.5]).__next__)
+    worker = Worker(engine, tiny_site(), stopwatch=iter([1.0, 1.0, 1.0, 10.0, 12.5, 13.0, 13.0]).__next__)
 
     assert worker.work_once()[Worked.REPLIED] == 1
 
@@ -61,7 +61,9 @@ def test_a_reply_is_decided_with_who_made_it_and_how_long_it_took(engine: Engine
     assert sum(worker.work_once().values()) == 0
 
 
-def test_a_handler_is_given_the_packet_the_draft_the_request_and_a_stable_key(engine: Engine) -> None:
+def test_a_handler_is_given_the_packet_the_draft_the_request_and_a_stable_key(
+    engine: Engine, clock: Clock
+) -> None:
     seen: list[tuple[Any, Work]] = []
 
     def handler(packet: Any, work: Work) -> Any:
@@ -71,7 +73,7 @@ def test_a_handler_is_given_the_packet_the_draft_the_request_and_a_stable_key(en
     engine.receive(request(PfosNumber=None))
     worker = _worker(engine, handler)
     worker.work_once()
-    engine.now.forward(hours=1)  # type: ignore[attr-defined] # the test's clock
+    clock.forward(hours=1)
     worker.work_once()
 
     (packet, first), (_, second) = seen
@@ -343,12 +345,14 @@ def test_a_list_that_has_grown_old_is_made_anew(engine: Engine, clock: Clock) ->
         called.append(work.trans_rec_id)
         if len(called) == 1:
             engine.receive(request(3, GrantNumber="G7", ResourceList=["cluster.example"]))
-            clock.forward(seconds=30)
+            seconds[0] += 30.0
+            clock.forward(hours=-1)  # which must not make the list good for longer
         return work.defer(reason="later")
 
+    seconds = [0.0]
     site = Site(NAME)
     site.handles(RPC, "request_account_create")(handler)
-    worker = Worker(engine, site)
+    worker = Worker(engine, site, stopwatch=lambda: seconds[0])
     worker.work_once()
     assert called == ["5001"]
     worker.work_once()
@@ -356,7 +360,7 @@ def test_a_list_that_has_grown_old_is_made_anew(engine: Engine, clock: Clock) ->
 
 
 def test_lists_that_take_long_are_worked_through_all_the_same(
-    engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first was made at once; then thousands of transactions came."""
     for number in (1, 2, 3):
@@ -365,16 +369,19 @@ def test_lists_that_take_long_are_worked_through_all_the_same(
     ready = engine.work.ready
 
     def slow() -> list[WorkRow]:
-        clock.forward(seconds=2 if called else 0)
+        seconds[0] += 2.0 if called else 0.0
         return ready()
 
     def handler(packet: Any, work: Work) -> Any:
         called.append(work.trans_rec_id)
-        clock.forward(seconds=5)
+        seconds[0] += 5.0
         return work.fail("no")
 
+    seconds = [0.0]
     monkeypatch.setattr(engine.work, "ready", slow)
-    _worker(engine, handler).work_once()
+    site = Site(NAME)
+    site.handles(RPC)(handler)
+    Worker(engine, site, stopwatch=lambda: seconds[0]).work_once()
     assert called == ["5001", "5002", "5003"]
 
 
@@ -475,7 +482,57 @@ def test_an_answer_given_meanwhile_is_not_taken_for_the_handlers_failure(
 
     assert _events(engine) == ["packet_received", "packet_decided"]
     assert engine.work.open() == []
-    assert "was answered meanwhile" in caplog.text
+    assert "is over: it was answered" in caplog.text
+
+
+@pytest.mark.parametrize("then", ["raise", "reply", "defer", "ask", "step"])
+def test_where_an_answer_by_hand_was_refused_meanwhile_that_stays_with_the_person(
+    engine: Engine, then: str
+) -> None:
+    done: list[str] = []
+
+    def handler(packet: Any, work: Work) -> Any:
+        engine.reply("5001", packet.reply_with_failure(message="An operator was faster."))
+        [outgoing] = engine.outbox.open()
+        engine.outbox.attempt(outgoing)
+        engine.outbox.reject(outgoing, code="service-validation", message="no")
+        if then == "raise":
+            raise RuntimeError
+        if then == "ask":
+            work.ask("May it be?")
+        if then == "step":
+            work.step("create", done.append, "group")
+        return work.defer(reason="later") if then == "defer" else work.fail("no")
+
+    engine.receive(request())
+    _worker(engine, handler).work_once()
+    [row] = engine.work.open()
+    assert (row.status, row.reason, done) == ("parked", "rejected: service-validation", [])
+    assert engine.outbox.open() == []
+    assert len(engine.outbox.rejected("5001")) == 1
+
+
+def test_a_defect_with_one_item_holds_up_no_other(
+    engine: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handler(packet: Any, work: Work) -> Any:
+        if work.trans_rec_id == "5001":
+            raise RuntimeError
+        return work.fail("no")
+
+    def break_down(*_: Any, **__: Any) -> None:
+        raise ValueError(PERSONAL)
+
+    engine.receive(request(1))
+    engine.receive(request(2, GrantNumber="G2", PiGlobalID="72"))
+    monkeypatch.setattr(engine.work.record, "failed", break_down)
+    worker = _worker(engine, handler)
+    assert worker.work_once()[Worked.REPLIED] == 1
+    assert "ValueError while working on packet 7001 of transaction 5001" in caplog.text
+    assert PERSONAL not in caplog.text
+    assert worker.work_once() == {
+        end: int(end is Worked.NOT_YET) for end in Worked
+    }  # its lease was given back
 
 
 def test_a_repeated_record_id_waits_for_the_first_answer_and_gets_the_same(engine: Engine) -> None:

@@ -7,8 +7,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from amie_engine import __version__
 from amie_engine.cli import (
@@ -27,8 +25,7 @@ from amie_engine.cli import (
     working,
 )
 from amie_engine.cli.helptext import SETTINGS_NOTE, help_text
-from amie_engine.cli.output import prepare_streams
-from amie_engine.cli.settings import ENVIRONMENT_PREFIX
+from amie_engine.cli.output import prepare_streams, print_error
 from amie_engine.errors import (
     AMIEEngineError,
     DatabaseUnfit,
@@ -39,8 +36,6 @@ from amie_engine.errors import (
 )
 
 __all__ = ["app", "main"]
-
-_TRACEBACK = f"{ENVIRONMENT_PREFIX}TRACEBACK"
 
 _READER_GONE = 141
 """What shells say of a command that SIGPIPE ended. It is no 0: whether the log is whole, nobody has heard."""
@@ -130,14 +125,14 @@ def main() -> None:
             sys.exit(_READER_GONE)
         raise
     except AMIEEngineError as error:
-        _tell(error)
+        print_error(error)
         sys.exit(2 if isinstance(error, SettingsError | SandboxRefusal | DatabaseUnfit) else 1)
     except OSError as error:  # what else can fail so has errors of its own
         _discard_output()
-        _tell(_output_lost(error))
+        print_error(_output_lost(error))
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 # whatever it is, its text may be personal, and is not shown
-        _tell(InternalError.caused_by(error, "running the command"))
+        print_error(InternalError.caused_by(error, "running the command"))
         sys.exit(1)
     finally:
         _close_output()
@@ -151,18 +146,6 @@ def _is_broken_pipe(end: SystemExit) -> bool:
     return cause is not None
 
 
-def _tell(error: AMIEEngineError) -> None:
-    console = Console(stderr=True, highlight=False)
-    console.print(f"[bold red]error[/bold red] {escape(error.message)}", soft_wrap=True)
-    if error.hint:
-        console.print(f"  {escape(error.hint)}", soft_wrap=True)
-    if isinstance(error, InternalError):
-        console.print(f"  {_TRACEBACK}=1 shows the traceback, which may hold personal data.", soft_wrap=True)
-    console.print(f"  [dim]{error.code}, see docs/errors.md[/dim]")
-    if os.environ.get(_TRACEBACK):
-        console.print_exception()
-
-
 def _close_output() -> None:
     """Write out what is still buffered. Where nobody reads it any more, since it was for ``head``, say, there
     is no reason to complain. Anything else is an error, also where the command itself came to a good end."""
@@ -173,7 +156,7 @@ def _close_output() -> None:
         sys.exit(_READER_GONE)
     except OSError as error:
         _discard_output()
-        _tell(_output_lost(error))
+        print_error(_output_lost(error))
         sys.exit(1)
 
 

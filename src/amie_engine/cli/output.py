@@ -12,18 +12,23 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from amie_engine.cli.settings import ENVIRONMENT_PREFIX
 from amie_engine.engine.views import as_json
+from amie_engine.errors import AMIEEngineError, InternalError
 
 __all__ = [
     "one_line",
     "output_console",
     "prepare_streams",
+    "print_error",
     "print_json",
     "print_json_line",
     "printable",
     "shown",
     "tell",
 ]
+
+_TRACEBACK = f"{ENVIRONMENT_PREFIX}TRACEBACK"
 
 _UNBROKEN = 100_000
 """Columns for a program that reads a table: more than any row has."""
@@ -88,3 +93,16 @@ def tell(sentence: str, *, as_json: bool) -> None:
         print_json({"done": sentence})
     else:
         output_console(soft_wrap=True).print(sentence, markup=False)
+
+
+def print_error(error: AMIEEngineError) -> None:
+    """Tell an error in a line or two on standard error, without a traceback."""
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[bold red]error[/bold red] {escape(error.message)}", soft_wrap=True)
+    if error.hint:
+        console.print(f"  {escape(error.hint)}", soft_wrap=True)
+    if isinstance(error, InternalError):
+        console.print(f"  {_TRACEBACK}=1 shows the traceback, which may hold personal data.", soft_wrap=True)
+    console.print(f"  [dim]{error.code}, see docs/errors.md[/dim]")
+    if os.environ.get(_TRACEBACK):
+        console.print_exception()

@@ -22,7 +22,7 @@ from amie_engine.cli.options import (
     Transaction,
     who,
 )
-from amie_engine.cli.output import one_line, output_console, print_json, shown, tell
+from amie_engine.cli.output import one_line, output_console, print_error, print_json, shown, tell
 from amie_engine.cli.tables import age, deadline_text
 from amie_engine.cli.work_words import to_do, waits_for
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
@@ -213,6 +213,8 @@ def fail(
         tell(f"{len(done)} transactions are to be set failed: `amie-engine run` sends it.", as_json=as_json)
     elif not errors:
         tell("There is none that the service does not know any more.", as_json=as_json)
+    for refused in errors[1:]:
+        print_error(refused)
     if errors:
         raise errors[0]
 

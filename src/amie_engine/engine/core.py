@@ -104,22 +104,23 @@ class Engine:
             raise SettingsError("deadline_warning can't be negative.")
         self.site = site
         self.hub = hub
-        self.now = clock
+        # Python adds by the clock on the wall: across a change to or from summer time, that is an hour off.
+        self.now: Callable[[], datetime] = lambda: clock().astimezone(UTC)
         self.deadline_warning = deadline_warning
         self._acknowledge = acknowledge_inform
         self._new_id = new_id
         self.database = Database(database)
         check_schema(self.database)
-        self.log = EventLog(self.database, hub=hub, site=site, clock=clock)
+        self.log = EventLog(self.database, hub=hub, site=site, clock=self.now)
         with suppress(LogError):  # known from here on: a call that joins a transaction takes no connection
             _ = self.log.log_id, self.log.place
-        self.receiver = Receiver(site, new_id, clock, acknowledge_inform == "always")
+        self.receiver = Receiver(site, new_id, self.now, acknowledge_inform == "always")
         self._newest_packet: int | None = None
-        self.commands = Commands(self.receiver, clock)
+        self.commands = Commands(self.receiver, self.now)
         self._staging = Staging(self.log, self.commands, new_id)
         self.outbox = Outbox(self)
-        self.leases = Leases(self.log, clock)
-        self.daemons = Daemons(self.log, clock, self.leases)
+        self.leases = Leases(self.log, self.now)
+        self.daemons = Daemons(self.log, self.now, self.leases)
         self.work = WorkQueue(self, order)
         self.subscriptions = Subscriptions(self)
 

@@ -212,10 +212,8 @@ def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) ->
 def _attempted(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:
     entry = state.outgoing(facts["answers"])
     attempts = 1 if entry is None else entry.attempts + 1
-    outbox = _with_entry(
-        state, facts["answers"], status="attempting", attempts=attempts, attempted_at=event.recorded_at
-    )
-    return {"outbox": outbox}
+    changes = {"attempts": attempts, "attempted_at": event.recorded_at, "clock": facts.get("clock")}
+    return {"outbox": _with_entry(state, facts["answers"], status="attempting", **changes)}
 
 
 def _rejected(state: TransactionState, event: Event, facts: Mapping[str, Any]) -> Changes:

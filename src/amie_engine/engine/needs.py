@@ -17,6 +17,7 @@ from amie_engine.engine.service import Service, ServiceState
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
 from amie_engine.engine.work_record import ABANDONED
 from amie_engine.engine.work_row import WorkRow
+from amie_engine.log.store import CLOCKS_DIFFER_BY
 
 __all__ = [
     "FAILURES_TOO_MANY",
@@ -25,6 +26,7 @@ __all__ = [
     "OpenOne",
     "RejectedEntry",
     "moment",
+    "needs_of_clocks",
     "needs_of_outbox",
     "needs_of_quarantine",
     "needs_of_service",
@@ -60,6 +62,7 @@ Since = tuple[int, datetime | None]
 class NeedKind(StrEnum):
     """Why a person is needed."""
 
+    CLOCK = "clock"
     KEY_REFUSED = "key-refused"
     SERVICE_FAILS = "service-fails"
     NO_DAEMON = "no-daemon"
@@ -146,6 +149,22 @@ class RejectedEntry:
         return cls(stream, trans_rec_id, packet_type, error_code, decided, moment(deadline))
 
 
+def needs_of_clocks(newest: datetime | None, now: datetime) -> Iterator[Need]:
+    """Yield that the log's time is ahead of the clock: then no age is told right, and nothing is seen to have
+    lasted too long.
+
+    Args:
+        newest: When the newest event was recorded; None where there is none.
+        now: The time.
+    """
+    if newest is not None and newest > now + CLOCKS_DIFFER_BY:
+        what = (
+            f"The newest event is of a time {span_text(newest - now)} ahead of this clock: this clock is"
+            " wrong, or another was. Until then, ages are not told right"
+        )
+        yield Need(NeedKind.CLOCK, what, "date", since=None)
+
+
 def needs_of_service(
     hub: str, site: str, daemons: Sequence[Daemon], alive: Sequence[Daemon], service: Service, now: datetime
 ) -> Iterator[Need]:
@@ -160,7 +179,8 @@ def needs_of_service(
         now: The time.
     """
     last = service.succeeded_at
-    too_long = last is None or now - last > UNPOLLED_TOO_LONG
+    # One that has still to come tells nothing: that clock was wrong.
+    too_long = last is None or last > now + CLOCKS_DIFFER_BY or now - last > UNPOLLED_TOO_LONG
     poll = f"amie-engine poll --site {shlex.quote(site)} --hub {shlex.quote(hub)}"
     if service.state is ServiceState.REFUSES_KEY:
         what = "The service refuses the site's key: put it right, then try it"

@@ -28,6 +28,7 @@ from amie_engine.errors import (
 from amie_engine.log.canonical import canonical_json
 from amie_engine.log.events import EventType, NewEvent
 from amie_engine.log.statements import Statement
+from amie_engine.log.store import format_time
 from amie_engine.packet.base import Packet
 from amie_engine.packet.header import read_record_id
 from amie_engine.protocol import Party
@@ -116,6 +117,12 @@ class Outbox:
         entry = state.outgoing(outgoing.answers)
         return entry is not None and entry.status == "confirmed"
 
+    def sent_since(self, outgoing: Outgoing) -> datetime:
+        """Return since when something may be at the service, as our clock tells it."""
+        with self._engine.log.read() as reader:
+            _, entry = _entry(View(reader), outgoing)
+        return entry.sent_since
+
     def attempt(self, outgoing: Outgoing) -> Packet | None:
         """Record that something is about to be sent, and return its packet.
 
@@ -144,7 +151,10 @@ class Outbox:
                     f"The {entry.packet_type} for {name} was erased before it was sent.",
                     hint="Decide it again.",
                 )
-            unit.append(state, [_note(EventType.PACKET_ATTEMPTED, state, entry, {})])
+            # The log's time may be ahead of the clock, and is of no use for looking at the service.
+            now = format_time(self._engine.now())
+            clock = {"clock": now} if now < unit.log_time else {}
+            unit.append(state, [_note(EventType.PACKET_ATTEMPTED, state, entry, clock)])
             return None if entry.packet_type is None else Packet.from_dict(document)
 
         attempted = in_unit(self._engine.log, attempt)

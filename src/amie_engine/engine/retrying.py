@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from amie_engine.engine.unit import storable
 from amie_engine.errors import HandlerInvalid
 
 __all__ = ["Retries"]
@@ -45,6 +46,10 @@ class Retries:
             )
         if self.failure is not None and not self.failure.strip():
             raise HandlerInvalid("A retry policy has a failure without words.", hint="Say why, for the hub.")
+        if self.failure is not None and storable(self.failure) != self.failure:
+            raise HandlerInvalid(
+                "A retry policy has a failure whose text has a NUL or half a character in it."
+            )
 
     def pause_after(self, attempt: int, jitter: float) -> timedelta:
         """Return how long to wait after a failed attempt.
@@ -53,8 +58,8 @@ class Retries:
             attempt: Which one it was, from 1.
             jitter: From 0 to 1; what failed together is not tried again together.
         """
-        pause = min(self.first * 2.0 ** min(attempt - 1, 30), self.longest)
-        return pause * (0.5 + jitter / 2)
+        pauses = min(2.0 ** min(attempt - 1, 30), self.longest / self.first)
+        return self.first * pauses * (0.5 + jitter / 2)
 
     def is_last(self, attempt: int) -> bool:
         """Whether no attempt follows."""

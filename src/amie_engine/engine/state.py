@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from amie_engine.packet.naming import Kind, named
@@ -86,6 +87,8 @@ class OutboxEntry:
     fields: Mapping[str, Any]
     attempts: int = 0
     attempted_at: str | None = None
+    clock: str | None = None
+    """When that was by the clock, where the log's time was ahead of it."""
     error_code: str | None = None
     packet_rec_id: str | None = None
     may_pass: bool = False
@@ -95,6 +98,12 @@ class OutboxEntry:
     def is_open(self) -> bool:
         """Whether it has still to arrive."""
         return self.status in ("pending", "attempting")
+
+    @property
+    def sent_since(self) -> datetime:
+        """Since when it may be at the service, as our clock tells it; when it was decided, where it was never
+        sent."""
+        return datetime.fromisoformat(self.clock or self.attempted_at or self.decided_at)
 
     @property
     def was_refused(self) -> bool:
@@ -140,6 +149,12 @@ class WorkItem:
     questions: tuple[Question, ...] = ()
     may_pass: bool = False
     """A person lets it begin, whatever comes before it."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do for who is at work on it: it is done, or waits for a person since its
+        answer was refused."""
+        return self.status in ("done", "parked")
 
     def step(self, name: str) -> int | None:
         """The version of the event that has the result of a step; None where it is not done."""

@@ -18,6 +18,7 @@ from amie_engine.engine.needs import (
     OpenOne,
     RejectedEntry,
     moment,
+    needs_of_clocks,
     needs_of_outbox,
     needs_of_quarantine,
     needs_of_service,
@@ -30,6 +31,7 @@ from amie_engine.engine.subscriber_row import SubscriberRow
 from amie_engine.engine.unit import View
 from amie_engine.log.statements import ListStatement, Statement
 from amie_engine.log.store import format_time
+from amie_engine.log.whole import read_head
 
 if TYPE_CHECKING:
     from amie_engine.engine.core import Engine
@@ -156,6 +158,7 @@ def read_status(engine: Engine, view: View) -> Status:
     counted = _SENDING.all(cursor, key | limits, awaited)
     sending = {row[0]: row[1:] for row in counted}
     _, _, again, again_since, unknown, unknown_since = sending.get("attempting", (0, None, 0, None, 0, None))
+    oldest_sent = moment(min((row[1] for row in sending.values()), default=None))
     rejected = [RejectedEntry.of(row) for row in cursor.all(_REJECTED, key)]
     ending = {row[0] for row in cursor.all(_ENDING, key)}
     quarantined, oldest = cursor.one(_QUARANTINE, key)
@@ -182,7 +185,7 @@ def read_status(engine: Engine, view: View) -> Status:
         pending=sending.get("pending", (0,))[0],
         waiting=len(awaited),
         attempting=sending.get("attempting", (0,))[0],
-        outbox_since=moment(min((row[1] for row in sending.values()), default=None)),
+        outbox_since=None if oldest_sent is None else min(oldest_sent, now),
         rejected=len(rejected),
         overdue=sum(one.is_overdue(now) for one in there),
         near=sum(deadline <= now + engine.deadline_warning for deadline in ahead),
@@ -192,6 +195,7 @@ def read_status(engine: Engine, view: View) -> Status:
         with_anomalies=sum(bool(one.anomalies) for one in there),
         subscribers=subscribers,
         needs=(
+            *needs_of_clocks(moment(read_head(cursor).recorded_at or None), now),
             *needs_of_service(engine.hub, engine.site, daemons, alive, service, now),
             *needs_of_outbox((again, moment(again_since)), (unknown, moment(unknown_since))),
             *needs_of_quarantine(quarantined, moment(oldest)),

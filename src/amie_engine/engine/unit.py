@@ -181,6 +181,11 @@ class UnitOfWork(View):
         super().__init__(writer)
         self._writer = writer
 
+    @property
+    def log_time(self) -> str:
+        """When the newest event was recorded: the next one is not recorded before."""
+        return self._writer.head.recorded_at
+
     def append(self, state: TransactionState, events: Sequence[NewEvent]) -> TransactionState:
         """Append events to a transaction, project them, and return the state after them.
 

@@ -196,7 +196,7 @@ class WorkQueue:
     def _assignment(self, view: View, state: TransactionState, lease: Lease) -> Assignment | None:
         item = state.item(lease.packet_rec_id)
         drafted = draft_for(view, state, self._engine.now())
-        if item is None or item.status == "done" or drafted is None or state.request is None:
+        if item is None or item.is_over or drafted is None or state.request is None:
             return None
         if state.answered_elsewhere and view.has_quarantined(state.trans_rec_id):
             return None

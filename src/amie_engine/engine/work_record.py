@@ -87,7 +87,7 @@ class WorkRecord:
                 facts = {"step": name, "milliseconds": milliseconds}
                 event = _event(EventType.WORK_STEP_DONE, state, item, facts, {"result": result}, actor=actor)
                 unit.append(state, [event])
-            return kept, self._renewed(unit, lease) or (_over(lease) if item.status == "done" else None)
+            return kept, self._renewed(unit, lease) or (_over(lease) if item.is_over else None)
 
         recorded, error = in_unit(self._engine.log, record)
         if error is not None:
@@ -158,7 +158,7 @@ class WorkRecord:
             check_lease(unit, lease)
             state = unit.state(lease.stream)
             item = state.item(lease.packet_rec_id)
-            if item is None or item.status == "done":
+            if item is None or item.is_over:
                 return False
             attempt = item.attempts + 1
             parked = is_last(attempt)
@@ -179,11 +179,13 @@ class WorkRecord:
 
         Raises:
             EngineError: The reply can't be sent; nothing was recorded.
+            WorkOver: The work is nobody's any more.
         """
 
         def reply(unit: UnitOfWork) -> Handle:
             end_lease(unit, lease)
             state = unit.state(lease.stream)
+            _open_item(state, lease)
             return self._engine.commands.reply_in(unit, state, packet, actor=actor, work=work)
 
         handle = in_unit(self._engine.log, reply)
@@ -214,7 +216,7 @@ class WorkRecord:
             end_lease(unit, lease)
             state = unit.state(lease.stream)
             item = state.item(lease.packet_rec_id)
-            if item is None or item.status == "done" or not is_news(item):
+            if item is None or item.is_over or not is_news(item):
                 return False
             unit.append(state, [_event(event_type, state, item, facts, document, actor=actor)])
             return True
@@ -231,7 +233,7 @@ def _open_item(state: TransactionState, lease: Lease) -> WorkItem:
         WorkOver: It is done.
     """
     item = state.item(lease.packet_rec_id)
-    if item is None or item.status == "done":
+    if item is None or item.is_over:
         raise _over(lease)
     return item
 

@@ -23,7 +23,7 @@ __all__ = ["AcceptedPacket", "EventLog", "LogReader", "LogWriter", "format_time"
 
 logger = logging.getLogger("amie_engine.log")
 
-_CLOCKS_DIFFER_BY = timedelta(minutes=5)
+CLOCKS_DIFFER_BY = timedelta(minutes=5)
 """How far two hosts' clocks may be apart without a word."""
 
 _HEADER = EVENT_COLUMNS[:-1]
@@ -263,7 +263,7 @@ class EventLog:
         if told >= head.recorded_at:
             self._clock_is_told_of = False
             return told
-        if not self._clock_is_told_of and format_time(now + _CLOCKS_DIFFER_BY) < head.recorded_at:
+        if not self._clock_is_told_of and format_time(now + CLOCKS_DIFFER_BY) < head.recorded_at:
             self._clock_is_told_of = True
             logger.warning(
                 "The clock says %s, and the newest event was recorded at %s: the clock has gone back, or was"

@@ -12,6 +12,7 @@ from amie_engine.engine import Engine
 from amie_engine.errors import AMIEEngineError, EventUnreadable, ServiceNotFound, SettingsError
 from amie_engine.packet.packetlist import PacketList
 from amie_engine.protocol import Party
+from amie_engine.site.refusals import is_the_services_word
 
 __all__ = ["ClientStates", "check_client_state"]
 
@@ -91,11 +92,12 @@ class ClientStates:
             del self._waiting[name]
             try:
                 self._set(name)
-            except ServiceNotFound:
-                logger.warning("The service does not know packet %s: its client_state is not set.", name)
             except EventUnreadable:
                 self._done.add(name)  # what this release can't read keeps no other without its state
             except AMIEEngineError as error:
+                if isinstance(error, ServiceNotFound) and is_the_services_word(error):
+                    logger.warning("The service does not know packet %s: its client_state is not set.", name)
+                    continue
                 self._has_failed = True
                 logger.warning(
                     "The client_state of packet %s is not set (%s); after the next full listing again.",

@@ -18,6 +18,7 @@ logger = logging.getLogger("amie_engine.site")
 _SLOWER = 1.5
 _SPREAD = 0.1
 _LONGEST_AFTER_REFUSAL = 3600.0
+_MOST_DOUBLINGS = 30
 _LONGEST_RETRY_AFTER = 1800.0
 """Seconds that a ``Retry-After`` is followed for at most: an absurd one must not stop a site for days."""
 
@@ -54,7 +55,8 @@ class Pace:
         """
         if key_is_refused:
             self._refusals += 1
-            self._pause = min(self.shortest * 2.0**self._refusals, max(_LONGEST_AFTER_REFUSAL, self.longest))
+            doubled = self.shortest * 2.0 ** min(self._refusals, _MOST_DOUBLINGS)
+            self._pause = min(doubled, max(_LONGEST_AFTER_REFUSAL, self.longest))
         elif has_news or self._pause == 0.0 or self._refusals:
             self._refusals = 0
             self._pause = self.shortest

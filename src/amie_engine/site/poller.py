@@ -182,7 +182,14 @@ class Poller:
         ]
         unseen = [name for name in open_ids if name is not None and name not in listed]
         self._looks = {name: self._looks[name] for name in unseen if name in self._looks}
-        return [name for name in unseen if name not in self._looks or self._looks[name][0] <= now]
+        return [name for name in unseen if self._is_due(name, now)]
+
+    def _is_due(self, name: str, now: datetime) -> bool:
+        """Whether one that is unseen is asked for; also where the clock has gone back since it was last."""
+        if name not in self._looks:
+            return True
+        at, pause = self._looks[name]
+        return at <= now or at - now > pause
 
     def _next_looks(self) -> list[str]:
         """Take the next of those that are looked for; what has no news then is looked for again later."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
 from amie_engine.engine.comparing import Unreadable, known_packets, open_states, rehearse, states_of
+from amie_engine.engine.start_order import starts_that_wait
 from amie_engine.engine.state import START, TransactionState
 from amie_engine.errors import (
     AMIERequestError,
@@ -21,6 +21,7 @@ from amie_engine.errors import (
 from amie_engine.packet import Packet
 from amie_engine.packet.packetlist import PacketList
 from amie_engine.site.poller import Poller, trans_rec_id_in
+from amie_engine.site.refusals import is_the_services_word
 from amie_engine.site.round import Round
 from amie_engine.site.sender import starts_at_the_service
 from amie_engine.site.standing import (
@@ -34,6 +35,10 @@ from amie_engine.site.standing import (
 from amie_engine.transaction import Transaction
 
 __all__ = ["Reconciler", "Reconciliation"]
+
+
+_MOST_LOOKS = 3
+"""How often a transaction is fetched that goes on while it is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,13 @@ class Reconciler:
 
         standings = [stands(name) for name in sorted(names, key=lambda name: (len(name), name))]
         found = {standing.stream for standing in standings}
-        standings += [judge_unlisted_start(each) for each in starts if each.stream not in found]
+        with self._engine.view() as view:
+            awaited = starts_that_wait(view)
+        standings += [
+            judge_unlisted_start(each, awaited.get(each.stream))
+            for each in starts
+            if each.stream not in found
+        ]
         return [*standings, *nameless, *self._without_transaction(listing, in_quarantine)]
 
     def _standing(
@@ -142,20 +153,28 @@ class Reconciler:
             if standing is not None:
                 return standing
         if self._gave_up is not None:
-            return _untold(name, state, self._gave_up)
-        try:
-            theirs: Transaction | None = self._client.get_transaction(name)
-        except ServiceNotFound:
-            theirs = None
-        except AMIERequestError as error:
-            is_away = isinstance(error, ServiceUnreachable) and (error.nothing_done or self._was_lost)
-            if is_away or isinstance(error, ServiceAuthenticationError):
-                self._gave_up = error
-            self._was_lost = isinstance(error, ServiceUnreachable)
-            return _untold(name, state, error)
-        self._was_lost = False
-        rehearsal = None if theirs is None else rehearse(self._engine, theirs, starts)
-        return judge(name, state, theirs, rehearsal, in_quarantine)
+            return _untold(name, state, f"The service could not tell of it: {self._gave_up.code}.")
+        for _ in range(_MOST_LOOKS):
+            try:
+                theirs = self._client.get_transaction(name)
+            except AMIERequestError as error:
+                if isinstance(error, ServiceNotFound) and is_the_services_word(error):
+                    self._was_lost = False
+                    return judge(name, state, None, None, in_quarantine)
+                return self._not_told(name, state, error)
+            self._was_lost = False
+            rehearsal = rehearse(self._engine, theirs, starts)
+            if _version(rehearsal.before) == _version(state):
+                return judge(name, state, theirs, rehearsal, in_quarantine)
+            state = rehearsal.before  # it has moved on since: what was fetched may be older than the log
+        return _moving(name, state)
+
+    def _not_told(self, name: str, state: TransactionState | None, error: AMIERequestError) -> Standing:
+        is_away = isinstance(error, ServiceUnreachable) and (error.nothing_done or self._was_lost)
+        if is_away or isinstance(error, ServiceAuthenticationError):
+            self._gave_up = error
+        self._was_lost = isinstance(error, ServiceUnreachable)
+        return _untold(name, state, f"The service could not tell of it: {error.code}.")
 
     def _begun_by_the_site(self, in_doubt: list[TransactionState]) -> list[str]:
         """The record ids of transactions at the service which may be those that the site began, and whose
@@ -163,8 +182,10 @@ class Reconciler:
         entries = [entry for each in in_doubt if (entry := each.outgoing(START)) is not None]
         if not entries:
             return []
-        since = min(datetime.fromisoformat(entry.attempted_at or entry.decided_at) for entry in entries)
-        found = starts_at_the_service(self._client, {entry.packet_type for entry in entries}, since)
+        since = min(entry.sent_since for entry in entries)
+        found = starts_at_the_service(
+            self._client, {entry.packet_type for entry in entries}, since, self._engine.now()
+        )
         return [str(packet.trans_rec_id) for packet in found if packet.trans_rec_id is not None]
 
     def _without_transaction(self, listing: PacketList, in_quarantine: set[str]) -> list[Standing]:
@@ -219,7 +240,15 @@ def _unreadable(name: str | None, error: EventUnreadable, opened: Unreadable | N
     )
 
 
-def _untold(name: str, state: TransactionState | None, error: AMIERequestError) -> Standing:
+def _version(state: TransactionState | None) -> int:
+    return 0 if state is None else state.version
+
+
+def _moving(name: str, state: TransactionState | None) -> Standing:
+    return _untold(name, state, "It goes on just now, as often as it is asked for: compare it again.")
+
+
+def _untold(name: str, state: TransactionState | None, sentence: str) -> Standing:
     return Standing(
         trans_rec_id=name,
         stream=None if state is None else state.stream,
@@ -227,5 +256,5 @@ def _untold(name: str, state: TransactionState | None, error: AMIERequestError) 
         theirs="unknown",
         ours="unknown" if state is None else str(state.state),
         verdict=Verdict.UNTOLD,
-        sentence=f"The service could not tell of it: {error.code}.",
+        sentence=sentence,
     )

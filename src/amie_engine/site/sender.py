@@ -12,6 +12,7 @@ from typing import Any
 from requests import Response
 
 from amie_engine._logging import about
+from amie_engine._spans import span_text
 from amie_engine.client import AMIEClient, RetryPolicy
 from amie_engine.engine import Engine
 from amie_engine.engine.outbox import Outgoing
@@ -44,6 +45,10 @@ _LOOKS_BACK = timedelta(days=1)
 list; by more, a second transaction."""
 _LOOKS_A_ROUND = 20
 """How many entries whose outcome is unknown are looked for before the service is polled again."""
+
+_SENT_WITHIN = timedelta(minutes=2)
+"""How soon after it is on record that something is about to be sent, it has to be: later, another process may
+have looked for it already, and sent it."""
 
 _PAUSES = RetryPolicy(first_wait=15.0, maximum_wait=15 * 60.0, maximum_retry_after=LAST_LOOK.total_seconds())
 """How long nothing is sent after a call with which the service surely did nothing."""
@@ -226,18 +231,27 @@ class Sender:
 
     def _is_there(self, outgoing: Outgoing) -> bool:
         """Look for what was refused before, and is to be sent again; a transaction that the service does not
-        know, it may refuse once more."""
+        know, it may refuse once more. Where a list is not found, the URL is wrong."""
         try:
             return self._look(outgoing)
-        except ServiceNotFound:
+        except ServiceNotFound as error:
+            if outgoing.trans_rec_id is None or not is_the_services_word(error):
+                raise
             return False
 
     def _send(self, outgoing: Outgoing) -> bool:
+        began = self._engine.now()
         try:
             packet = self._engine.outbox.attempt(outgoing)
         except ReplyAlreadyDecided:
             return False  # what was found out about another entry, or another process, has settled it
         self._attempts.is_made(outgoing)
+        if self._engine.now() - began > _SENT_WITHIN:
+            raise ServiceUnreachable(
+                f"Since {_shown(outgoing)} was put on record as about to be sent, more than"
+                f" {span_text(_SENT_WITHIN)} have passed: this process was stopped, or its host.",
+                hint="It is looked for before it is sent: another process may have sent it meanwhile.",
+            )
         response: Response | None = None
         code: str | None = None
         try:
@@ -319,20 +333,22 @@ class Sender:
 
     def _look_for_a_start(self, outgoing: Outgoing) -> None:
         """Look for a packet that began a transaction, among ours since the attempt."""
-        since = outgoing.attempted_at or self._engine.now()
-        for packet in starts_at_the_service(self._client, {outgoing.packet_type}, since):
+        since, now = self._engine.outbox.sent_since(outgoing), self._engine.now()
+        for packet in starts_at_the_service(self._client, {outgoing.packet_type}, since, now):
             self._engine.receive(packet)
 
 
 def starts_at_the_service(
-    client: AMIEClient, packet_types: Collection[str | None], since: datetime
+    client: AMIEClient, packet_types: Collection[str | None], since: datetime, now: datetime
 ) -> Iterator[Packet]:
     """Yield the site's packets of some types that the service has since a time, as our clock tells it.
 
     Whatever their state is by now: the hub may have answered them already. The service's own idea of what is
-    outgoing is not asked for; the header tells whose a packet is.
+    outgoing is not asked for; the header tells whose a packet is. A time that has still to come is that of a
+    clock which was wrong, nobody knows by how much: then all are looked through.
     """
-    listing = client.list_packets(update_time_start=since - _LOOKS_BACK, states=_EVERY_STATE)
+    start = None if since > now else since - _LOOKS_BACK
+    listing = client.list_packets(update_time_start=start, states=_EVERY_STATE)
     for packet in listing:
         if packet.packet_type in packet_types and packet.sender_name in (client.site_name, None):
             yield packet

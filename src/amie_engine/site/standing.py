@@ -111,8 +111,17 @@ def judge_listed(state: TransactionState, listed: Sequence[Packet]) -> Standing 
     return _agreeing(state)
 
 
-def judge_unlisted_start(state: TransactionState) -> Standing:
-    """Return where a transaction stands that the site began, and of which the service has nothing."""
+def judge_unlisted_start(state: TransactionState, awaited: str | None) -> Standing:
+    """Return where a transaction stands that the site began, and of which the service has nothing.
+
+    Args:
+        state: Its state in the log.
+        awaited: What has to end before it is sent; None where it waits for nothing.
+    """
+    if awaited is not None:
+        what = ", ".join(_what(entry) for entry in state.outbox if entry.is_open)
+        sentence = f"Our {what} is sent once transaction {awaited} has ended."
+        return _standing(state, state.trans_rec_id, _UNKNOWN, Verdict.SENDING, sentence)
     return _agreeing(state, theirs=_UNKNOWN)
 
 
@@ -165,7 +174,8 @@ class _Judging:
 
     @property
     def _their_state(self) -> str:
-        return self.theirs.state or IN_PROGRESS
+        state: object = self.theirs.state  # what the service says, whatever that is
+        return state if isinstance(state, str) and state else IN_PROGRESS
 
     def _told(self, verdict: Verdict, sentence: str, *commands: str) -> Standing:
         """A standing; what would be news can be taken in, whatever else there is."""

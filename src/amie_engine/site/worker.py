@@ -10,7 +10,6 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice, takewhile
 from typing import Any
@@ -27,6 +26,7 @@ from amie_engine.errors import (
     EngineError,
     EventUnreadable,
     HandlerReturnedNothing,
+    InternalError,
     LeaseLost,
     LogError,
     SiteError,
@@ -35,7 +35,7 @@ from amie_engine.packet.base import Packet
 from amie_engine.site.handlers import Handler, Site, handler_name
 from amie_engine.site.log_memory import LogMemory
 from amie_engine.site.observing import Observer
-from amie_engine.site.telling import UnreadableThings
+from amie_engine.site.telling import UnreadableThings, told
 from amie_engine.site.work import Asking, Deferral, Interrupted, Work
 
 __all__ = ["Worked", "Worker"]
@@ -44,9 +44,9 @@ logger = logging.getLogger("amie_engine.site")
 
 _LOOKED_AT_ONCE = 8
 """Among so many that come next a worker looks for one that is free."""
-_LIST_LASTS = timedelta(seconds=1)
-"""For how long a list of what may be worked on is good: while a slow handler was at work, something may have
-come that the others have to wait for."""
+_LIST_LASTS = 1.0
+"""For how many seconds a list of what may be worked on is good: while a slow handler was at work, something
+may have come that the others have to wait for."""
 _LISTED_SELDOM = 10
 """Or for so many times as long as it took to make it: with thousands of open transactions that is a while."""
 
@@ -119,12 +119,12 @@ class Worker:
             LogError: The database can't be used.
         """
         counts = dict.fromkeys(Worked, 0)
-        began = self._engine.now()
+        began = self._stopwatch()
         rows = deque(self._ready(again_after))
         good_until = self._good_until(began)
         left = {_key(row) for row in rows}
         while rows and not (stop is not None and stop.is_set()):
-            if (now := self._engine.now()) > good_until:
+            if (now := self._stopwatch()) > good_until:
                 rows = deque(row for row in self._engine.work.ready() if _key(row) in left)
                 good_until = self._good_until(now)
                 continue
@@ -136,9 +136,9 @@ class Worker:
                     self._came_to_nothing[key] = self._stopwatch()
         return counts
 
-    def _good_until(self, began: datetime) -> datetime:
-        """Until when a list is good that was begun at a time and is there now."""
-        now = self._engine.now()
+    def _good_until(self, began: float) -> float:
+        """Until what the stopwatch tells a list is good that was begun at a time and is there now."""
+        now = self._stopwatch()
         return now + max(_LIST_LASTS, _LISTED_SELDOM * (now - began))
 
     def _ready(self, again_after: float) -> list[WorkRow]:
@@ -195,6 +195,12 @@ class Worker:
         except EventUnreadable as error:
             self._unreadable.note(_shown(row), error, _about(row, code=error.code))
             end = Worked.NOT_YET
+        except LogError:
+            raise
+        except Exception as error:  # noqa: BLE001 # a defect with one item must not hold up the others
+            internal = InternalError.caused_by(error, f"working on {_shown(row)}")
+            logger.warning("%s", told(internal), extra=_about(row, code=internal.code))
+            end = Worked.NOT_YET
         finally:
             with suppress(LogError):
                 self._engine.leases.give_back(lease)
@@ -211,12 +217,10 @@ class Worker:
 
     def _work_under(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked:
         name = handler_name(handler)
-        attempt = 1
         try:
             assignment = self._engine.work.begin(lease)
             if assignment is None:
                 return Worked.NOT_YET
-            attempt = assignment.item.attempts + 1
             return self._call(handler, row, assignment)
         except Asking as asking:
             self._engine.work.record.asked(
@@ -226,17 +230,17 @@ class Worker:
         except Interrupted as interrupted:
             raise interrupted.error from interrupted
         except _HandlerRaised as raised:
-            return self._raised(raised.error, lease, row, attempt, name)
+            return self._raised(raised.error, lease, row, name)
         except (LeaseLost, LogError):
             raise  # the log is in trouble, not the handler: the loop waits and tries again
         except Exception as error:  # noqa: BLE001 # a reply that can't be one, say
-            return self._failed(lease, row, attempt, error, name)
+            return self._failed(lease, row, error, name)
 
-    def _raised(self, error: BaseException, lease: Lease, row: WorkRow, attempt: int, handler: str) -> Worked:
+    def _raised(self, error: BaseException, lease: Lease, row: WorkRow, handler: str) -> Worked:
         """Whatever a handler raised (a task was cancelled, say), it has failed, and the others go on."""
         if is_ctrl_c(error):
             raise error
-        end = self._failed(lease, row, attempt, error, handler)
+        end = self._failed(lease, row, error, handler)
         if isinstance(error, SystemExit):
             # It passes, and is on record: else a restarted daemon would be ended again at once.
             raise error
@@ -291,8 +295,9 @@ class Worker:
         self._engine.work.record.deferred(lease, until=until, reason=deferral.reason, actor=actor)
         return Worked.DEFERRED
 
-    def _failed(self, lease: Lease, row: WorkRow, attempt: int, error: BaseException, handler: str) -> Worked:
-        if self._has_moved_on(lease):
+    def _failed(self, lease: Lease, row: WorkRow, error: BaseException, handler: str) -> Worked:
+        attempt = self._attempt(lease, row)
+        if attempt is None:
             logger.info(
                 "The handler %s worked on %s, which was answered meanwhile.",
                 handler,
@@ -301,7 +306,7 @@ class Worker:
             )
             return Worked.NOT_YET
         policy = self._site.retries
-        told = (handler, type(error).__name__, _shown(row), attempt)
+        what = (handler, type(error).__name__, _shown(row), attempt)
         fields = _about(
             row,
             handler=handler,
@@ -312,14 +317,14 @@ class Worker:
         if (
             policy.is_last(attempt)
             and policy.failure is not None
-            and self._fail(lease, policy.failure, told, fields)
+            and self._fail(lease, policy.failure, what, fields)
         ):
             return Worked.REPLIED
         retry_at = None
         if policy.is_last(attempt):
             logger.error(
                 "The handler %s raised %s for %s (attempt %d); a person has to look now.%s",
-                *told,
+                *what,
                 _explanation(error),
                 extra=fields,
             )
@@ -327,7 +332,7 @@ class Worker:
             retry_at = self._engine.now() + policy.pause_after(attempt, self._jitter())
             logger.warning(
                 "The handler %s raised %s for %s (attempt %d); called again at %s.%s",
-                *told,
+                *what,
                 f"{retry_at:%Y-%m-%d %H:%M:%S %Z}",
                 _explanation(error),
                 extra=fields,
@@ -343,25 +348,27 @@ class Worker:
         )
         return Worked.PARKED if retry_at is None else Worked.FAILED
 
-    def _fail(self, lease: Lease, message: str, told: tuple[Any, ...], fields: dict[str, Any]) -> bool:
+    def _fail(self, lease: Lease, message: str, what: tuple[Any, ...], fields: dict[str, Any]) -> bool:
         """Fail the transaction, as the site's policy says; tell whether that could be decided."""
         assignment = self._engine.work.assignment(lease)
         if assignment is None:
             return False
-        logger.error("The handler %s raised %s for %s (attempt %d); it is failed.", *told, extra=fields)
-        done = {"handler": told[0], "attempt": told[3]}
+        logger.error("The handler %s raised %s for %s (attempt %d); it is failed.", *what, extra=fields)
+        done = {"handler": what[0], "attempt": what[3]}
         inform = assignment.request.reply_with_failure(message=message)
         self._engine.work.record.replied(lease, inform, work=done, actor="retry policy")
         return True
 
-    def _has_moved_on(self, lease: Lease) -> bool:
-        """Whether the packet was answered while its handler was at work: by another tool, or by hand."""
+    def _attempt(self, lease: Lease, row: WorkRow) -> int | None:
+        """Which call of the handler has just failed: a person who had it tried again meanwhile counts anew.
+        None where the packet was answered while it was at work: by another tool, or by hand."""
         try:
-            return self._engine.work.assignment(lease) is None
+            assignment = self._engine.work.assignment(lease)
         except LogError:
             raise
         except Exception:  # noqa: BLE001 # what can't even begin has not moved on: its failure is recorded
-            return False
+            return row.attempts + 1
+        return None if assignment is None else assignment.item.attempts + 1
 
 
 def _about(row: WorkRow, **more: Any) -> dict[str, Any]:
