@@ -162,7 +162,7 @@ class TestWhy:
         assert gone.causes[-1].request is not None
         assert gone.causes[-1].request.packet_type == "request_person_merge"
 
-    def test_a_row_in_the_place_of_one_that_went_has_its_own_causes(self, engine: Engine) -> None:
+    def test_the_account_of_one_who_was_merged_stays_with_its_own_causes(self, engine: Engine) -> None:
         for trans, person in ((1, "u1"), (2, "u7")):
             take_up(
                 engine, "request_account_create", trans, person=person, login=person, project="p1", grant="G1"
@@ -172,6 +172,7 @@ class TestWhy:
         found = audit(engine, project="p1")
         assert [(row.person_id, [cause.trans_rec_id for cause in row.causes]) for row in found.accounts] == [
             ("u1", ["1"]),
+            ("u7", ["2"]),
             ("u9", ["4"]),
         ]
 

@@ -198,7 +198,24 @@ class TestPersons:
         for trans, person in ((7, "70"), (8, "71"), (9, "72")):
             project.receive(rac(trans, trans * 10, body={**ACCOUNT, "UserGlobalID": person}))
             assert filled(project, trans).as_dict()["body"]["UserPersonID"] == "u42"
-        assert accounts(project) == {"u42": 1}
+        assert accounts(project) == {
+            "u2": 1,
+            "u3": 1,
+            "u42": 1,
+        }  # what the site does with them, it does not say
+
+    def test_a_merge_of_two_who_have_an_account_each_keeps_both_and_they_go_on_together(
+        self, project: Engine
+    ) -> None:
+        account(project, 2, UserGlobalID="71")
+        document = request("request_person_merge", 4, 40)
+        document["body"] |= {"KeepPersonID": "u42", "DeletePersonID": "u2"}
+        project.receive(document)
+        answer(project, 4)
+        assert accounts(project) == {"u2": 1, "u42": 1}
+        for trans, what, active in ((5, "inactivate", 0), (6, "reactivate", 1)):
+            change(project, f"request_account_{what}", trans, PersonID="u42", ProjectID="p1")
+            assert accounts(project) == {"u2": active, "u42": active}
 
     def test_a_merge_that_we_failed_merges_nothing(self, project: Engine) -> None:
         account(project, 2, UserGlobalID="71")

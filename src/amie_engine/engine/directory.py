@@ -74,15 +74,23 @@ _ACCOUNTS_INACTIVE = Statement(
     "UPDATE amie_directory_accounts SET active = 0"
     " WHERE hub = :hub AND site = :site AND project_id = :project_id AND resource = :resource"
 )
-_PI_ACTIVE = Statement(
-    "UPDATE amie_directory_accounts SET active = 1"
-    " WHERE hub = :hub AND site = :site AND project_id = :project_id AND resource = :resource"
-    " AND person_id = (SELECT pi_person_id FROM amie_directory_projects WHERE hub = :hub AND site = :site"
+# A person who was merged into another keeps an account where both had one: their site may keep both.
+_OF_PERSON = (
+    " AND (person_id = {person} OR person_id IN (SELECT merged.person_id FROM amie_directory_persons merged"
+    " WHERE merged.hub = :hub AND merged.site = :site AND merged.merged_into = {person}))"
+)
+_PI = (
+    "(SELECT pi_person_id FROM amie_directory_projects WHERE hub = :hub AND site = :site"
     " AND project_id = :project_id AND resource = :resource)"
 )
+_PI_ACTIVE = Statement(
+    "UPDATE amie_directory_accounts SET active = 1"  # noqa: S608 # no value is in it
+    " WHERE hub = :hub AND site = :site AND project_id = :project_id AND resource = :resource"
+    + _OF_PERSON.format(person=_PI)
+)
 _ACCOUNT_ACTIVE = Statement(
-    "UPDATE amie_directory_accounts SET active = :active WHERE hub = :hub AND site = :site"
-    " AND project_id = :project_id AND resource = :resource AND person_id = :person_id"
+    "UPDATE amie_directory_accounts SET active = :active WHERE hub = :hub AND site = :site"  # noqa: S608 # as above
+    " AND project_id = :project_id AND resource = :resource" + _OF_PERSON.format(person=":person_id")
 )
 # Whom the kept person was merged into before, if so: that one is kept.
 _KEPT = (
@@ -95,17 +103,12 @@ _MERGE = tuple(
         # Where it was merged into the very one that goes now, the later word counts.
         "UPDATE amie_directory_persons SET merged_into = NULL"
         " WHERE hub = :hub AND site = :site AND person_id = :keep AND merged_into = :gone",
-        "UPDATE amie_directory_accounts SET active = 1 WHERE hub = :hub AND site = :site"
-        " AND person_id = {kept} AND EXISTS (SELECT 1 FROM amie_directory_accounts gone"
-        " WHERE gone.hub = :hub AND gone.site = :site AND gone.person_id = :gone AND gone.active = 1"
-        " AND gone.project_id = amie_directory_accounts.project_id"
-        " AND gone.resource = amie_directory_accounts.resource)",
-        "DELETE FROM amie_directory_accounts WHERE hub = :hub AND site = :site AND person_id = :gone"
-        " AND EXISTS (SELECT 1 FROM amie_directory_accounts had WHERE had.hub = :hub AND had.site = :site"
+        # Where both have an account, each stays as it is.
+        "UPDATE amie_directory_accounts SET person_id = {kept}"
+        " WHERE hub = :hub AND site = :site AND person_id = :gone"
+        " AND NOT EXISTS (SELECT 1 FROM amie_directory_accounts had WHERE had.hub = :hub AND had.site = :site"
         " AND had.person_id = {kept} AND had.project_id = amie_directory_accounts.project_id"
         " AND had.resource = amie_directory_accounts.resource)",
-        "UPDATE amie_directory_accounts SET person_id = {kept}"
-        " WHERE hub = :hub AND site = :site AND person_id = :gone",
         "UPDATE amie_directory_projects SET pi_person_id = {kept}"
         " WHERE hub = :hub AND site = :site AND pi_person_id = :gone",
         "UPDATE amie_directory_persons SET merged_into = {kept}"
