@@ -66,9 +66,13 @@ def main() -> None:
     site = load_site("campus.site:site")
     stop = threading.Event()
     told: set[tuple[str, str]] = set()
-    with opened(site.name) as (engine, client), stopping_on_signals(stop):
+    with (
+        opened(site.name) as (engine, client),
+        Runner(engine, client, site) as runner,  # tells in the end that it has stopped, and did not crash
+        stopping_on_signals(stop),
+    ):
         problems = Job("looking for problems", 3600.0, lambda: tell_of_problems(engine, told))
-        loop([*jobs_of(Runner(engine, client, site)), problems], stop)
+        loop([*jobs_of(runner), problems], stop)
 
 
 if __name__ == "__main__":

@@ -43,8 +43,12 @@ def main() -> None:
     site = load_site("campus.site:site")
     stop = threading.Event()
     told: set[tuple[str, str]] = set()
-    with opened(site.name) as (engine, client), stopping_on_signals(stop):
-        loop(Runner(engine, client, site), stop, lambda: tell_of_problems(engine, told))
+    with (
+        opened(site.name) as (engine, client),
+        Runner(engine, client, site) as runner,  # tells in the end that it has stopped, and did not crash
+        stopping_on_signals(stop),
+    ):
+        loop(runner, stop, lambda: tell_of_problems(engine, told))
 
 
 if __name__ == "__main__":

@@ -156,10 +156,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     stop = threading.Event()
     name = os.environ.get("AMIE_ENGINE_SITE", "NCSA")
-    with opened(name) as (engine, client), stopping_on_signals(stop):
+    with (
+        opened(name) as (engine, client),
+        Runner(engine, client, Site(name)) as runner,  # no handlers: it polls and sends
+        stopping_on_signals(stop),
+    ):
         database = create_engine(database_url())
         metadata.create_all(database)  # after the log's: an empty SQLite file gets those by itself
-        runner = Runner(engine, client, Site(name))  # no handlers: it polls and sends
         jobs = [
             Job("polling", 60.0, runner.poll_once),
             Job("answering", 5.0, lambda: answer_all(engine, database)),

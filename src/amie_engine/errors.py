@@ -57,7 +57,9 @@
      │   ├─ ExportPartial                   export-partial
      │   └─ ExportRedacted                  export-redacted
      ├─ FileNotWritten                      file-not-written
+     ├─ AddressUnusable                     address-unusable
      ├─ SiteError
+     │   ├─ SiteFails                       site-fails
      │   ├─ HandlerInvalid                  handler-invalid
      │   ├─ HandlerReturnedNothing          handler-returned-nothing
      │   ├─ StepInvalid                     step-invalid
@@ -91,6 +93,7 @@ import requests
 __all__ = [
     "AMIEEngineError",
     "AMIERequestError",
+    "AddressUnusable",
     "AnswerInvalid",
     "BackupFailed",
     "BackupUnsupported",
@@ -151,6 +154,7 @@ __all__ = [
     "ServiceValidationError",
     "SettingsError",
     "SiteError",
+    "SiteFails",
     "StagedCallsWaiting",
     "StartNotAllowed",
     "StepInvalid",
@@ -588,10 +592,24 @@ class FileNotWritten(AMIEEngineError):
     default_hint = "Check that its folder is there and may be written, and that the disk is not full."
 
 
+class AddressUnusable(AMIEEngineError):
+    """Nothing can be served at an address and a port."""
+
+    code = "address-unusable"
+    default_hint = "Set metrics_host and metrics_port to what is this machine's, and free."
+
+
 class SiteError(AMIEEngineError):
     """The site's own code is not what the engine can call."""
 
     code = "site-error"
+
+
+class SiteFails(SiteError):
+    """The site's own code raised while it was loaded."""
+
+    code = "site-fails"
+    default_hint = "Mend it there; AMIE_ENGINE_TRACEBACK=1 shows the whole traceback."
 
 
 class HandlerInvalid(SiteError, TypeError):

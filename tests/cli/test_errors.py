@@ -118,7 +118,7 @@ def test_a_traceback_is_shown_to_who_asks_for_one(amie: Amie, monkeypatch: pytes
     monkeypatch.setenv("AMIE_ENGINE_TRACEBACK", "1")
     Path("raising.py").write_text("def site():\n    raise LookupError('no such resource')\n")
     result = amie("run", "--site", "raising:site")
-    assert result.status == 2
+    assert result.status == 1  # a back end may be down for a moment: a supervisor starts it again
     assert "no such resource" in flat(result.err)
 
 

@@ -11,6 +11,7 @@ from amie_engine.testing.crashes import courses
 
 _WAS_STARTED = "was started"
 _TAKES = 3
+_DIARY = "diary"
 
 
 def declining_at_once(folder: Path) -> Site:
@@ -40,6 +41,24 @@ def followed_in_many_ways(folder: Path) -> Site:
         site.on_event("late")(_look)
     (folder / _WAS_STARTED).touch()
     return site
+
+
+def keeping_a_diary(folder: Path) -> Site:
+    """The handler does something outside of its steps, without a key: as many do with a command."""
+    site = Site(courses.SITE)
+
+    @site.handles("request_project_create")
+    def decline(request: Packet, work: Work) -> Packet:
+        with (folder / _DIARY).open("a") as diary:
+            diary.write("looked into it\n")
+        return work.fail("There is no room for this project.")
+
+    return site
+
+
+def in_the_diary(folder: Path) -> list[str]:
+    """What the handler has done."""
+    return (folder / _DIARY).read_text().splitlines()
 
 
 def followed_with_failures(folder: Path) -> Site:

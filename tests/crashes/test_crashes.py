@@ -126,6 +126,18 @@ def test_a_subscriber_that_fails_for_a_while_is_waited_for_and_what_a_person_has
         tried(replace(skips, act=None))
 
 
+def test_a_handler_that_does_something_outside_of_its_steps_is_caught() -> None:
+    course = replace(BY_NAME["the site fails it"], site=sites.keeping_a_diary, effects=sites.in_the_diary)
+    assert is_caught(course, "The back end has, and should not: looked into it")
+
+
+def test_functions_that_no_other_process_can_have_are_refused() -> None:
+    course = replace(BY_NAME["the site fails it"], site=lambda folder: sites.declining_at_once(folder))
+    with pytest.raises(SettingsError, match="can't be played in a process of its own") as caught:
+        tried(course)
+    assert "at the top of a module" in caught.value.hint
+
+
 def test_a_course_that_goes_another_way_each_time_is_told() -> None:
     course = replace(BY_NAME["the site fails it"], site=broken.never_the_same, effects=None)
     assert is_caught(course, "takes another way each time")

@@ -578,8 +578,9 @@ class TestLeases:
         site = {"lease": timedelta(minutes=5)}
         assert worker(engine, handler, **site).work_once()[Worked.REPLIED] == 1
 
+    @pytest.mark.parametrize("failure", [None, "Our storage can't be reached."])
     def test_the_work_of_a_killed_process_is_taken_over_at_once_and_counts_as_failed(
-        self, engine: Engine, file: Path, clock: Clock
+        self, engine: Engine, file: Path, clock: Clock, failure: str | None
     ) -> None:
         program = (
             "import os, signal, sys\n"
@@ -592,16 +593,24 @@ class TestLeases:
             "    os.kill(os.getpid(), signal.SIGKILL)\n"
             "Worker(engine, site).work_once()\n"
         )
-        working = worker(engine, lambda packet, work: replied(work), retries=Retries(attempts=2))
+        policy = Retries(attempts=2, failure=failure)
+        working = worker(engine, lambda packet, work: replied(work), retries=policy)
         for _ in range(2):
             command = [sys.executable, "-c", program, f"sqlite:///{file}"]
             assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
         clock.now = datetime.now(UTC)  # as the other processes have it
-        assert working.work_once()[Worked.PARKED] == 1
-        entry = engine.history("5001").entries[-1]
-        assert (entry.event, entry.facts["error"], entry.facts["attempt"]) == ("work_failed", "abandoned", 2)
+        counts = working.work_once()
+        entries = engine.history("5001").entries
+        [entry] = [e for e in entries if e.event == "work_failed" and e.facts["attempt"] == 2]
+        assert entry.facts["error"] == "abandoned"
         assert re.match(r"\S+ \(process \d+\) was at work, at attempt 2, and did not end it", entry.sentence)
-        assert the_work(engine).status == "parked"
+        if failure is None:
+            assert (counts[Worked.PARKED], the_work(engine).status) == (1, "parked")
+            return
+        assert counts[Worked.REPLIED] == 1
+        [outgoing] = engine.outbox.open()
+        packet: Any = engine.outbox.attempt(outgoing)
+        assert (packet.StatusCode, packet.Message) == ("Failure", failure)
 
     @pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, BaseException])
     def test_whatever_a_handler_raises_it_has_failed_and_the_others_go_on(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from amie_engine import Site
-from amie_engine.errors import AMIEEngineError, HandlerInvalid, SettingsError
+from amie_engine.errors import AMIEEngineError, HandlerInvalid, SettingsError, SiteFails
 from amie_engine.site import load_site
 
 MODULE = """
@@ -78,7 +78,8 @@ def test_the_examples_are_found_from_anywhere() -> None:
     ],
 )
 def test_what_is_wrong_with_a_name_is_told(name: str, told: str) -> None:
-    with pytest.raises(SettingsError) as caught:
+    kind = SiteFails if "own code" in told else SettingsError
+    with pytest.raises(kind) as caught:
         load_site(name)
     assert told in str(caught.value)
     assert "Robin" not in str(caught.value)
@@ -98,7 +99,8 @@ def test_what_is_wrong_with_the_module_itself_is_told_with_its_place(
     folder: Path, code: str, told: str
 ) -> None:
     (folder / "theirs.py").write_text(code)
-    with pytest.raises(SettingsError) as caught:
+    kind = SiteFails if "own code" in told else SettingsError
+    with pytest.raises(kind) as caught:
         load_site("theirs:site")
     assert told in str(caught.value)
     if "own code" in told:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from amie_engine import Retries, Runner, Site, Work
-from amie_engine.errors import DependencyMissing, SettingsError
+from amie_engine.errors import AddressUnusable, DependencyMissing
 from amie_engine.log.statements import Statement
 from amie_engine.site.metrics import Metrics
 from amie_engine.site.observing import Observer
@@ -191,11 +191,11 @@ def test_a_site_may_register_them_with_its_own(world: World) -> None:
     assert registry.get_sample_value("amie_engine_log_up") == 1
 
 
-def test_a_port_that_is_taken_is_a_mistake_of_the_settings(world: World) -> None:
+def test_a_port_that_is_taken_is_told(world: World) -> None:
     metrics, _ = watched(world, tiny_site())
     with (
         metrics.serving(0) as port,
-        pytest.raises(SettingsError, match=f"port {port}"),
+        pytest.raises(AddressUnusable, match=f"port {port}"),
         metrics.serving(port),
     ):
         pass

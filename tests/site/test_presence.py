@@ -55,6 +55,21 @@ def test_a_daemon_tells_that_it_is_at_work_how_polls_go_and_that_it_has_stopped(
     assert not stopped.is_alive(now)
 
 
+def test_a_loop_of_the_sites_own_has_stopped_with_its_block(world: World) -> None:
+    """However it ends: a person is needed after a crash alone."""
+
+    def loop() -> None:
+        with world.runner() as runner:
+            runner.tick()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop()
+    [stopped] = traces(world.engine)
+    assert stopped.stopped_at == world.clock()
+    assert world.engine.status().needs == ()
+
+
 def test_it_tells_of_trouble_at_once_and_of_its_end(flaky_world: World, service: FlakyService) -> None:
     world = flaky_world
     runner = world.runner(interval=60.0)

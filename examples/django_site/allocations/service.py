@@ -32,5 +32,6 @@ def opened_runner(workers: int = 1) -> Iterator[Runner]:
     with (
         Engine(amie["DATABASE"], site=site.name, hub=amie["HUB"]) as engine,
         AMIEClient(site.name, amie["API_KEY"], amie["URL"]) as client,
+        Runner(engine, client, site, workers=workers) as runner,
     ):
-        yield Runner(engine, client, site, workers=workers)
+        yield runner

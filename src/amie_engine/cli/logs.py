@@ -45,6 +45,7 @@ def log_to_stderr(level: str, log_format: str) -> None:
     text.converter = time.gmtime  # as all times in the messages, and whatever the host's zone
     handler.setFormatter(_JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=level, handlers=[handler])
+    logging.captureWarnings(capture=True)
     # These two speak of every connection and revision; what matters of it is in our own lines.
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)

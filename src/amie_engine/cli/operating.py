@@ -106,12 +106,12 @@ def poll(
     settings = load_settings({"database": database, "site": site, "hub": hub, "url": url}, file=config)
     log_to_stderr(settings.log_level, settings.log_format)
     settings = settings_of_log(settings)
-    with open_client(settings) as client, open_engine(settings) as engine:
-        runner = Runner(engine, client, Site(engine.site))
-        try:
-            counts = runner.poll_once()
-        finally:
-            runner.leave()
+    with (
+        open_client(settings) as client,
+        open_engine(settings) as engine,
+        Runner(engine, client, Site(engine.site)) as runner,
+    ):
+        counts = runner.poll_once()
     if as_json:
         print_json({str(kind): count for kind, count in counts.items()})
         return
@@ -213,9 +213,8 @@ def run(
             observers=observers,
         )
         if once:
-            with stopping_on_signals(stop):
+            with stopping_on_signals(stop), runner:
                 result = runner.run_once(stop)
-            runner.leave()
             _report(result, as_json=as_json)
             went_wrong = result.worked[Worked.FAILED] or result.worked[Worked.PARKED] or result.undelivered
             raise typer.Exit(1 if result.errors or went_wrong else 0)

@@ -11,6 +11,7 @@ import typer
 from amie_engine.cli.options import AsJson
 from amie_engine.cli.output import output_console, print_json_line
 from amie_engine.sandbox import OFFICIAL_SCENARIOS, Faults, Sandbox
+from amie_engine.sandbox.faults import HUB_FAILS, INFORMS_LINGER
 
 __all__ = ["sandbox"]
 
@@ -31,7 +32,10 @@ def sandbox(
         bool, typer.Option("--lingering-informs", help="Informs stay listed until they are acknowledged.")
     ] = False,
     faults: Annotated[
-        bool, typer.Option("--faults", help="Have calls fail, get lost, or come twice, from the seed.")
+        bool,
+        typer.Option(
+            "--faults", help="Have calls and transactions fail, get lost, or come twice, from the seed."
+        ),
     ] = False,
     scenario: Annotated[
         list[str] | None,
@@ -59,7 +63,13 @@ def sandbox(
     """
     from amie_engine.sandbox.server import serve
 
-    made = Sandbox(site, api_key, seed=seed, lingering_informs=lingering)
+    made = Sandbox(
+        site,
+        api_key,
+        seed=seed,
+        failures=HUB_FAILS if faults else 0.0,
+        lingering_informs=lingering or (INFORMS_LINGER if faults else 0.0),
+    )
     for name in scenario or []:
         made.start_scenario(name)
 

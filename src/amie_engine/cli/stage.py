@@ -21,6 +21,7 @@ from amie_engine.engine import Engine
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
 from amie_engine.errors import SettingsError
 from amie_engine.sandbox import Faults, Sandbox
+from amie_engine.sandbox.faults import HUB_FAILS, INFORMS_LINGER
 from amie_engine.site import Runner, Site
 from amie_engine.testing import Clock
 
@@ -29,8 +30,6 @@ __all__ = ["SITE", "Comparison", "Stage", "agree", "compare", "example_site", "p
 SITE = "CAMPUS"
 """The demo's site."""
 
-_HUB_FAILS = 0.02
-_INFORMS_LINGER = 0.3
 _PAUSE = 60.0
 _FAULTS_TAKE = timedelta(days=1)
 """What a clock that is moved on begins before the real one, so that it ends before that, too: what is looked
@@ -92,8 +91,8 @@ def stage(
         SITE,
         seed=seed,
         hub="SANDBOX",
-        failures=_HUB_FAILS if faults else 0.0,
-        lingering_informs=_INFORMS_LINGER if faults else 0.0,
+        failures=HUB_FAILS if faults else 0.0,
+        lingering_informs=INFORMS_LINGER if faults else 0.0,
         clock=clock,
     )
     try:
@@ -108,11 +107,8 @@ def stage(
                     "The demo needs a log without sandbox transactions in it.",
                     hint="Give another --database, or none: then it makes a fresh one.",
                 )
-            runner = Runner(engine, client, site)
-            try:
+            with Runner(engine, client, site) as runner:
                 yield Stage(hub, client, engine, runner, clock)
-            finally:
-                runner.leave()
     finally:
         if database is not None:
             shutil.rmtree(place, ignore_errors=True)

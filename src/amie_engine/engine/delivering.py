@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from amie_engine._logging import about
 from amie_engine._threads import is_ctrl_c
 from amie_engine.engine.checkpoints import Checkpoints, Tenure
 from amie_engine.engine.leases import no_longer_at_work
@@ -191,6 +192,13 @@ class Delivering:
             event.trans_rec_id or event.stream,
             self._tenure.failures,
             f"{not_before:%Y-%m-%d %H:%M:%S %Z}",
+            extra=about(
+                trans_rec_id=event.trans_rec_id,
+                packet_rec_id=event.packet_rec_id,
+                packet_type=event.packet_type,
+                error=name,
+                attempt=self._tenure.failures,
+            ),
         )
 
     def _save_now_and_then(self) -> None:

@@ -9,7 +9,7 @@ from random import Random
 
 from amie_engine.errors import SettingsError
 
-__all__ = ["HOSTILE", "Fault", "Faults"]
+__all__ = ["HOSTILE", "HUB_FAILS", "INFORMS_LINGER", "Fault", "Faults"]
 
 
 class Fault(StrEnum):
@@ -58,6 +58,12 @@ HOSTILE: Mapping[Fault, float] = dict.fromkeys(Fault, 0.03) | {
     Fault.LIST_OLD: 0.2,
 }
 """A service that nobody should have to work with: a third of all calls go wrong."""
+
+HUB_FAILS = 0.02
+"""How many of its packets such a hub answers by failing the transaction."""
+
+INFORMS_LINGER = 0.3
+"""How many of its informs such a service goes on listing."""
 
 
 class Faults:

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from amie_engine._resources import folder
-from amie_engine.errors import AMIEEngineError, SettingsError
+from amie_engine.errors import AMIEEngineError, SettingsError, SiteFails
 from amie_engine.site.handlers import Site
 
 __all__ = ["load_site"]
@@ -29,7 +29,8 @@ def load_site(name: str) -> Site:
     that come with amie-engine.
 
     Raises:
-        SettingsError: There is no such module or object, it is no site, or its own code raises.
+        SettingsError: There is no such module or object, or it is no site.
+        SiteFails: Its own code raises.
     """
     if not _NAME.fullmatch(name):
         raise SettingsError(f"{name!r} names no site.", hint="Give module:object, such as campus.site:site.")
@@ -103,14 +104,12 @@ def _attribute(module: ModuleType, name: str) -> Any:
         raise SettingsError(f"The module {module.__name__!r} has no {name!r}.", hint=hint) from None
 
 
-def _its_own_fault(what: str, error: BaseException) -> SettingsError:
-    """The site's own code is at fault: its author needs the place; the text may be personal."""
+def _its_own_fault(what: str, error: BaseException) -> SiteFails:
+    """The site's own code is at fault, or a back end that it opens is down: its author needs the place; the
+    text may be personal."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
     file, line = own[-1].filename, own[-1].lineno
     if isinstance(error, SyntaxError):
         file, line = error.filename or file, error.lineno
-    return SettingsError(
-        f"The site's own code {what} raised {type(error).__name__}, at {file}:{line}.",
-        hint="Mend it there; AMIE_ENGINE_TRACEBACK=1 shows the whole traceback.",
-    )
+    return SiteFails(f"The site's own code {what} raised {type(error).__name__}, at {file}:{line}.")

@@ -16,7 +16,7 @@ from amie_engine.engine.needs import NeedKind
 from amie_engine.engine.outbox import Outgoing
 from amie_engine.engine.status import Status
 from amie_engine.engine.work_row import WorkRow
-from amie_engine.errors import AMIEEngineError, DependencyMissing, LogError, SettingsError
+from amie_engine.errors import AddressUnusable, AMIEEngineError, DependencyMissing, LogError
 from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.site.observing import Observer, SendResult
 from amie_engine.site.worker import Worked
@@ -102,14 +102,13 @@ class Metrics(Observer):
             host: The address.
 
         Raises:
-            SettingsError: They can't be served there.
+            AddressUnusable: They can't be served there.
         """
         try:
             server, thread = start_http_server(port, host, self.registry)
         except OSError as error:
-            raise SettingsError(
-                f"Metrics can't be served at {host}, port {port}: {error.strerror}.",
-                hint="Set metrics_host and metrics_port to what is this machine's, and free.",
+            raise AddressUnusable(
+                f"Metrics can't be served at {host}, port {port}: {error.strerror}."
             ) from error
         try:
             yield int(server.server_port)

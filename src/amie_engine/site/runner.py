@@ -106,6 +106,12 @@ class Runner:
         for subscription in site.subscriptions:
             engine.subscriptions.begin(subscription)
 
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
     def poll_once(self) -> dict[OutcomeKind, int]:
         """Take in what is new at the service, and the histories of transactions that have gone on unseen;
         return how many packets came to what end. Of histories, what the log has already does not count.
@@ -276,8 +282,8 @@ class Runner:
         logger.info("Stopped.")
 
     def leave(self) -> None:
-        """Note in the log's database that this process polls no more, so that nobody waits for it. `run` does
-        so at its end."""
+        """Note in the log's database that this process polls no more: else it is taken for one that has
+        crashed. `run` does so at its end, and so does a ``with`` block."""
         self._observer.stopped()
 
     def _loop(

@@ -18,8 +18,9 @@ from amie_engine._logging import about
 from amie_engine._threads import is_ctrl_c
 from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
+from amie_engine.engine.processes import shown_process
 from amie_engine.engine.work import Assignment
-from amie_engine.engine.work_record import NO_HANDLER
+from amie_engine.engine.work_record import ABANDONED, NO_HANDLER
 from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import (
     AMIEEngineError,
@@ -185,10 +186,8 @@ class Worker:
         try:
             if handler is None:
                 end = self._wait_for_a_handler(row, lease)
-            elif lease.taken_over_from is not None and self._is_parked_after(lease, row):
-                end = Worked.PARKED
             else:
-                end = self._work_under(lease, handler, row)
+                end = self._after_a_crash(lease, handler, row) or self._work_under(lease, handler, row)
         except LeaseLost as error:
             logger.warning("%s: %s", _shown(row), error.message, extra=_about(row, code=error.code))
             end = Worked.NOT_YET
@@ -207,13 +206,28 @@ class Worker:
         self._observer.worked(row, end)
         return end
 
-    def _is_parked_after(self, lease: Lease, row: WorkRow) -> bool:
-        """Put on record that whoever was at work before is gone; tell whether that was once too often."""
-        holder = lease.taken_over_from
+    def _after_a_crash(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked | None:
+        """Where whoever was at work before is gone, put that on record; return what came of it, if that was
+        once too often. None where the handler is to be called."""
+        holder, policy = lease.taken_over_from, self._site.retries
+        if holder is None:
+            return None
         logger.warning(
-            "%s is taken over from %s, which did not end it.", _shown(row), holder, extra=_about(row)
+            "%s is taken over from %s, which did not end it.",
+            _shown(row),
+            shown_process(holder),
+            extra=_about(row),
         )
-        return self._engine.work.record.abandoned(lease, is_last=self._site.retries.is_last)
+        if policy.failure is None:
+            parked = self._engine.work.record.abandoned(lease, is_last=policy.is_last)
+            return Worked.PARKED if parked else None
+        self._engine.work.record.abandoned(lease, is_last=lambda _: False)
+        assignment = self._engine.work.assignment(lease)
+        if assignment is None or not policy.is_last(assignment.item.attempts):
+            return None
+        what = (handler_name(handler), ABANDONED, _shown(row), assignment.item.attempts)
+        fields = _about(row, handler=what[0], error=ABANDONED, attempt=what[3])
+        return Worked.REPLIED if self._fail(lease, policy.failure, what, fields) else None
 
     def _work_under(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked:
         name = handler_name(handler)

@@ -85,7 +85,13 @@ def work_until_done(
         engine.subscriptions = WatchedSubscriptions(engine, points, stopwatch=count().__next__)
         runner = Runner(engine, client, site, jitter=lambda: 0.5)
         site.note_subscribers()
-        _settle(runner, clock, lambda: None if act is None else act(engine, place.folder))
+
+        def act_now() -> None:
+            if act is not None:
+                act(engine, place.folder)
+                points.lasting()
+
+        _settle(runner, clock, act_now)
 
 
 def _settle(runner: Runner, clock: SharedClock, act: Callable[[], None]) -> None:

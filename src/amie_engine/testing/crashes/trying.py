@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -239,7 +240,13 @@ class _Stage:
             daemon=True,
         )
         with _one_at_a_time:
-            process.start()
+            try:
+                process.start()
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                raise SettingsError(
+                    f"The course {self._course.name!r} can't be played in a process of its own: {error}.",
+                    hint="Its functions `site` and `act` have to be at the top of a module.",
+                ) from error
         is_over = wait([process.sentinel], _PATIENCE)
         with _one_at_a_time:
             if not is_over:

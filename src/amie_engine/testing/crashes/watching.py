@@ -205,7 +205,10 @@ class WatchedSite(Site):
         def watched(packet: Any, work: Work) -> Any:
             work.memory = _WatchedMemory(work.memory, work.step_key, self._points)
             with self._points.around(f"the handler of {packet.packet_type}"):
-                return handler(packet, work)
+                try:
+                    return handler(packet, work)
+                finally:
+                    self._points.lasting()  # it may have done what nobody can see, outside of its steps
 
         return watched
 
