@@ -209,9 +209,11 @@ def _unreadable(
     response: requests.Response, call: str, why: str, redaction: Redaction, said: str = ""
 ) -> ServiceUnreadableAnswer:
     says = f" It says: {_sentence(said)}" if said else ""
-    return ServiceUnreadableAnswer(
+    error = ServiceUnreadableAnswer(
         f"The answer {response.status_code} to {call} can't be read: {why}.{says}", response=response
     )
+    error.why = why
+    return error
 
 
 def _what_it_is(response: requests.Response) -> str:

@@ -285,6 +285,9 @@ class ServiceFault(AMIERequestError):
 class ServiceUnreadableAnswer(AMIERequestError):
     """The service, or a proxy before it, answered with something that is not the JSON of the API."""
 
+    why: str = ""
+    """What it is, in words that quote nothing of it; empty where the message tells."""
+
     code = "service-unreadable-answer"
     default_hint = "Check that the URL is the AMIE API's and that no proxy or login page answers for it."
     retryable = True

@@ -82,6 +82,8 @@ def test_the_fields_of_what_was_refused_have_a_line_each(amie: Amie, filled: Non
 
 def test_what_differs_has_a_line_each(amie: Amie, service: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS")
+    with log(URL):
+        pass
     service.start_scenario(KIND)
     lines = amie("reconcile", "--site", "NCSA").out.splitlines()
     assert any("in-progress  unknown  The log does not have this transaction." in line for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,26 @@ import pytest
 from amie_engine import Engine
 from amie_engine.errors import SandboxRefusal
 from amie_engine.sandbox import Sandbox
-from tests.cli.cli_world import Result, flat
+from tests.cli.cli_world import Result, flat, log
 from tests.log.busy_site import project_request
 
 Amie = Callable[..., Result]
 SITE = ("--site", "NCSA")
+URL = "sqlite:///amie.db"
 RPC = "request_project_create"
+
+
+@pytest.fixture(autouse=True)
+def there(folder: Path) -> None:
+    """There is a log."""
+    with log(URL):
+        pass
+
+
+def test_where_there_is_no_log_none_is_made(amie: Amie, service: Sandbox, folder: Path) -> None:
+    result = amie("reconcile", *SITE, "--database", "sqlite:///mistyped.db")
+    assert (result.status, "There is no log at" in flat(result.err)) == (1, True)
+    assert not (folder / "mistyped.db").exists()
 
 
 def test_where_nothing_is_open_it_says_so(amie: Amie, service: Sandbox) -> None:
@@ -84,6 +99,26 @@ def test_what_could_not_be_asked_is_told_apart_from_what_differs(
         (False, False),
         (True, True),
     ]
+
+
+def test_after_a_refused_key_the_others_are_counted_and_not_listed(
+    amie: Amie, service: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        service.start_scenario(RPC)
+
+    def refuse(trans_rec_id: int) -> dict[str, Any]:
+        raise SandboxRefusal(401, "Who are you?")
+
+    monkeypatch.setattr(service, "transaction", refuse)
+    told = amie("reconcile", *SITE)
+    assert told.status == 1
+    assert flat(told.out).count("service-authentication") == 1
+    assert flat(told.out).endswith(
+        "The service could not be asked about 4 of 4 transactions. Put the key right, and try again:"
+        " amie-engine reconcile"
+    )
+    assert flat(amie("reconcile", *SITE, "--all").out).count("It was not asked for after that.") == 3
 
 
 def test_an_error_is_no_difference(amie: Amie, service: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_what_needs_a_person_is_told_with_the_command_and_status_3(amie: Amie, t
     told = flat(result.out)
     assert "refuses the site's key; last polled with success" in told
     assert "10 things need a person:" in told
-    poll = "amie-engine poll --site NCSA --hub sandbox"
+    poll = "amie-engine poll --site NCSA --hub sandbox --url URL"
     for command in (poll, "amie-engine quarantine", "amie-engine answer 5001"):
         assert f"    {command}" in lines
     assert lines[lines.index("    amie-engine show 5002 --documents") + 1] == "    amie-engine retry 5002"

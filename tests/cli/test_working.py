@@ -198,23 +198,23 @@ def last_line(amie: Amie, name: str) -> str:
     [
         (
             "5001",
-            "The work on request_project_create is asking, an answer: decision: amie-engine answer 5001, then"
-            " amie-engine answer 5001 ANSWER.",
+            "The work on request_project_create is asking. It waits for an answer: decision. Type amie-engine"
+            " answer 5001, then amie-engine answer 5001 ANSWER.",
         ),
         (
             "5002",
-            "The work on request_account_create is waiting, in 1 d: maintenance: it is called again by"
+            "The work on request_account_create is waiting. Why: in 1 d: maintenance. It is called again by"
             " itself; at once with amie-engine retry 5002.",
         ),
         (
             "5003",
-            "The work on request_project_inactivate is parked, ConnectionError (attempt 1): amie-engine show"
-            " 5003 --documents, then amie-engine retry 5003.",
+            "The work on request_project_inactivate is parked. Why: ConnectionError (failed once). Type"
+            " amie-engine show 5003 --documents, then amie-engine retry 5003.",
         ),
         (
             "5004",
-            "The work on request_project_inactivate is blocked, transaction 5003 to be answered (same-grant):"
-            " it starts by itself; at once with amie-engine let-pass 5004.",
+            "The work on request_project_inactivate is blocked. It waits for transaction 5003 to be answered"
+            " (same-grant). It starts by itself; at once with amie-engine let-pass 5004.",
         ),
     ],
 )
@@ -233,8 +233,8 @@ def test_what_is_ready_and_what_is_tried_again_by_itself(amie: Amie, folder: Pat
         site.handles("request_project_create")(raising)
         Worker(engine, site, jitter=lambda: 1.0).work_once()
     assert last_line(amie, "5001") == (
-        "The work on request_project_create is retrying, ConnectionError (attempt 1): it is called again by"
-        " itself; at once with amie-engine retry 5001."
+        "The work on request_project_create is retrying. Why: ConnectionError (failed once). It is called"
+        " again by itself; at once with amie-engine retry 5001."
     )
     assert "Retrying: it is called again by itself; at once with amie-engine retry TRANS" in amie("work").out
 
@@ -260,7 +260,10 @@ def test_who_is_at_work_is_named_as_status_names_a_daemon(
     begin(0.1)
     me = f"{socket.gethostname()} (process {os.getpid()})"
     assert f"running {me}, since 6 min" in flat(amie("work").out)
-    assert last_line(amie, "5001") == f"The work on request_project_create is running, {me}, since 6 min."
+    assert (
+        last_line(amie, "5001")
+        == f"The work on request_project_create is running. At work: {me}, since 6 min."
+    )
 
 
 def test_what_hangs_is_not_said_to_be_ready(
@@ -274,7 +277,7 @@ def test_what_hangs_is_not_said_to_be_ready(
     listed = flat(amie("work").out)
     assert f"hanging {socket.gethostname()} (process {os.getpid()}), {told}" in listed
     assert "Hanging: restart the daemon, if it does not end by itself" in listed
-    assert f"{told}: restart the daemon" in last_line(amie, "5001")
+    assert f"{told}. Restart the daemon" in last_line(amie, "5001")
     status = flat(amie("status").out)
     assert "work 1 hanging" in status
     assert "has been at work on it for 30 min, longer than its lease: restart the daemon" in status
@@ -298,10 +301,9 @@ def test_what_is_being_set_failed_needs_nobody(amie: Amie, forgotten: None) -> N
     assert again.status == 1
     assert "`amie-engine run` sends it; `amie-engine show TRANS` tells" in flat(again.err)
     shown = flat(amie("show", "5001").out)
-    assert shown.endswith(
-        "It is being set failed. The call that sets it failed is not sent yet: it waits in the outbox for"
-        " `amie-engine run`."
-    )
+    told = "The call that sets it failed is not sent yet: it waits in the outbox for `amie-engine run`."
+    assert f"It is being set failed. {told}" in shown
+    assert shown.endswith("`amie-engine show 5001 --documents` has failures and reasons in full.")
     with log(URL) as engine:
         engine.outbox.attempt(engine.outbox.open()[0])
     shown = flat(amie("show", "5001").out)
@@ -335,6 +337,6 @@ def test_where_there_is_no_handler_none_is_called_again(amie: Amie, folder: Path
     assert "The site has no handler for the request_project_create of transaction 5001" in flat(refused.err)
     assert "No handler: add one to the site, and restart the daemon" in flat(amie("work").out)
     assert last_line(amie, "5001") == (
-        "The work on request_project_create is waiting, no handler for request_project_create is registered:"
-        " add one to the site, and restart the daemon."
+        "The work on request_project_create is waiting. Why: no handler for request_project_create is"
+        " registered. Add one to the site, and restart the daemon."
     )

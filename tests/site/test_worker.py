@@ -147,6 +147,11 @@ def _for_another(packet: Any, work: Work) -> Packet:
     return packet.reply_packet(packet_type="notify_project_inactivate", force=True)  # type: ignore[no-any-return]
 
 
+NOTHING, TEXT = _returns(None), _returns(PERSONAL)
+OURS = (NOTHING, TEXT, _incomplete, _for_another, _wrong_type)
+"""What goes wrong where none of the site's code is: our words say all, and a traceback nothing."""
+
+
 @pytest.mark.parametrize(
     ("handler", "name"),
     [
@@ -154,8 +159,8 @@ def _for_another(packet: Any, work: Work) -> Packet:
         (_raises(_Unprintable()), "_Unprintable"),
         (_raises(KeyError(PERSONAL)), "KeyError"),
         (_raises(RecursionError()), "RecursionError"),
-        (_returns(None), "HandlerReturnedNothing"),
-        (_returns(PERSONAL), "HandlerReturnedNothing"),
+        (NOTHING, "HandlerReturnedNothing"),
+        (TEXT, "HandlerReturnedNothing"),
         (_incomplete, "ReplyIncomplete"),
         (_for_another, "ReplyNotDue"),
         (_wrong_type, "ReplyNotDue"),
@@ -183,7 +188,7 @@ def test_whatever_goes_wrong_in_a_handler_is_on_record_and_the_others_go_on(
     assert failed.facts["error"] == name
     assert f"The handler raised {name} at attempt 1" in failed.sentence
     assert name in failed.document["details"]
-    assert "Traceback" in failed.document["details"]
+    assert ("Traceback" in failed.document["details"]) == (handler not in OURS)
     plain = json.dumps([entry.facts for entry in engine.history("5001").entries])
     assert PERSONAL not in plain
     assert PERSONAL not in caplog.text
@@ -483,6 +488,19 @@ def test_an_answer_given_meanwhile_is_not_taken_for_the_handlers_failure(
     assert _events(engine) == ["packet_received", "packet_decided"]
     assert engine.work.open() == []
     assert "is over: it was answered" in caplog.text
+
+
+def test_a_reply_that_can_not_be_one_is_told_in_words_and_not_as_a_traceback_of_ours(engine: Engine) -> None:
+    def handler(packet: Any, work: Work) -> Any:
+        reply: Any = work.reply
+        reply.GrantNumber = "another"
+        return reply
+
+    engine.receive(request())
+    _worker(engine, handler).work_once()
+    [failed] = [one for one in engine.history("5001", documents=True).entries if one.event == "work_failed"]
+    assert failed.document["details"].startswith("ReplyI")
+    assert "Traceback" not in failed.document["details"]
 
 
 @pytest.mark.parametrize("then", ["raise", "reply", "defer", "ask", "step"])

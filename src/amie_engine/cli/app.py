@@ -64,7 +64,8 @@ def _print_version(wanted: bool) -> None:
         " [bold]show[/bold].\n\n"
         "Exit status: 0 for success, 1 for an error, 2 for a mistake in the call or the settings, 3 where"
         " [bold]status[/bold] tells of something that needs a person or [bold]reconcile[/bold] finds that"
-        " log and service differ, 141 where whoever reads the output went away before its end."
+        " log and service differ, 130 where Ctrl-C ended it (a second one at run), 141 where whoever"
+        " reads the output went away before its end."
     ),
     epilog=SETTINGS_NOTE,
 )

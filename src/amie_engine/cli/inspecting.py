@@ -25,7 +25,7 @@ from amie_engine.site.attempts import longest_pause
 
 __all__ = ["quarantine", "show", "transactions"]
 
-_TELLS_MORE = (EventType.WORK_FAILED, EventType.PACKET_REJECTED)
+_TELLS_MORE = (EventType.WORK_FAILED, EventType.PACKET_REJECTED, EventType.FAILURE_DECIDED)
 
 
 def transactions(
@@ -117,7 +117,7 @@ def show(
     elif due.turn is not None:
         console.print(_whose_turn(due))
     if not documents and any(entry.event in _TELLS_MORE for entry in story.entries):
-        console.print(f"`amie-engine show {shlex.quote(name)} --documents` tells in full what went wrong.")
+        console.print(f"`amie-engine show {shlex.quote(name)} --documents` has failures and reasons in full.")
     for row in () if sending else work:
         console.print(work_sentence(row, now, shlex.quote(name)), soft_wrap=True, markup=False)
 

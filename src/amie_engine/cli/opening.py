@@ -9,10 +9,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from amie_engine.cli.settings import DEFAULT_HUB, ENVIRONMENT_PREFIX, Settings, load_settings
+from amie_engine.cli.settings import ENVIRONMENT_PREFIX, Settings, load_settings
 from amie_engine.cli.whose import to_look_into, to_talk_about
 from amie_engine.client import DEFAULT_URL, AMIEClient
 from amie_engine.engine import Engine
+from amie_engine.engine.service import DEFAULT_HUB
 from amie_engine.errors import DatabaseSchemaMissing, DatabaseUnavailable, SettingsError
 from amie_engine.log.database import Database
 from amie_engine.log.files import file_of

@@ -11,14 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from amie_engine.cli.logs import log_to_stderr
-from amie_engine.cli.opening import open_client, open_engine, settings_of_log
+from amie_engine.cli.opening import open_client, open_engine, open_whole_log, settings_of_log
 from amie_engine.cli.options import AsJson, ConfigFile, DatabaseUrl, HubName, ServiceUrl, SiteOfLog
 from amie_engine.cli.output import output_console, print_json, shown
 from amie_engine.cli.settings import load_settings
 from amie_engine.cli.tables import state_text, type_name
 from amie_engine.engine.views import as_json as json_values
+from amie_engine.errors import ServiceAuthenticationError
 from amie_engine.site.reconciling import Reconciler, Reconciliation
-from amie_engine.site.standing import Standing, Verdict
+from amie_engine.site.standing import NOT_ASKED_FOR, Standing, Verdict
 
 __all__ = ["reconcile"]
 
@@ -61,6 +62,8 @@ def reconcile(
     settings = load_settings({"database": database, "site": site, "hub": hub, "url": url}, file=config)
     log_to_stderr(settings.log_level, settings.log_format)
     settings = settings_of_log(settings)
+    with open_whole_log(settings):
+        pass  # there is one: else none is made
     with open_client(settings) as client, open_engine(settings) as engine:
         result = Reconciler(engine, client).reconcile(take_in=take_in)
     if as_json:
@@ -80,7 +83,7 @@ def reconcile(
 def _print(console: Console, result: Reconciliation, *, everything: bool) -> None:
     if result.taken_in:
         console.print(f"Taken in: {', '.join(result.taken_in)}.", soft_wrap=True)
-    rows = [each for each in result.standings if everything or each.verdict is not Verdict.AGREES]
+    rows = [each for each in result.standings if everything or not _goes_without_saying(each)]
     if rows:
         console.print(_table(rows))
     commands = dict.fromkeys(command for standing in rows for command in standing.commands)
@@ -92,6 +95,11 @@ def _print(console: Console, result: Reconciliation, *, everything: bool) -> Non
         console.print()
     for line in _summary(result):
         console.print(line, soft_wrap=True)
+
+
+def _goes_without_saying(standing: Standing) -> bool:
+    """Whether all is well with it, or it is one of many after the one that could not be asked for."""
+    return standing.verdict is Verdict.AGREES or standing.sentence == NOT_ASKED_FOR
 
 
 def _differing(result: Reconciliation) -> list[Standing]:
@@ -111,8 +119,10 @@ def _summary(result: Reconciliation) -> Iterator[str]:
         what = f"; on {to_do} there is something to do" if to_do else ""
         yield f"Log and service agree on {_transactions(count - untold)}{what}."
     if untold:
+        refused = any(each.untold_code == ServiceAuthenticationError.code for each in result.standings)
+        then = "Put the key right, and try again" if refused else "Try again later"
         yield (
-            f"The service could not be asked about {untold} of {_transactions(count)}. Try again later:"
+            f"The service could not be asked about {untold} of {_transactions(count)}. {then}:"
             " amie-engine reconcile"
         )
 

@@ -31,8 +31,8 @@ _CONVENTIONS = """## What all commands share
 **Exit status**: 0 for success; 1 for an error, also where `demo`, `run --once` or `quarantine --release` did
 not come to a good end, where `health` finds no daemon, and where `reconcile` could not ask about all;
 2 for a mistake in the call or the settings; 3 where `status` tells of something that needs a person, or
-`reconcile` finds that log and service differ; 141, as a shell says of any command, where whoever reads the
-output (`head`, say) went away before its end.
+`reconcile` finds that log and service differ; 130 where Ctrl-C ended it (at `run`, a second one); 141, as a
+shell says of any command, where whoever reads the output (`head`, say) went away before its end.
 
 **Errors** go to standard error: what happened, what to do, and a code that [errors](errors.md) explains.
 `AMIE_ENGINE_TRACEBACK=1` adds the traceback, which may hold personal data.

@@ -85,6 +85,7 @@ def sandbox(
         console.print(f"  API key    {made.api_key}", markup=False)
         console.print(f"  all calls  {documentation}")
         console.print(f"  scenarios  {', '.join(OFFICIAL_SCENARIOS)}")
+        console.print(f"  started    {', '.join(scenario) if scenario else 'none yet'}", markup=False)
         console.print("Press Ctrl-C to stop it.")
 
     # When it has stopped, the server sends itself once more the signal that stopped it.

@@ -14,6 +14,7 @@ from typing import Any
 from amie_engine.cli.logs import LOG_FORMATS
 from amie_engine.client import DEFAULT_URL
 from amie_engine.engine.core import ACKNOWLEDGE, DEADLINE_WARNING
+from amie_engine.engine.service import DEFAULT_HUB
 from amie_engine.errors import SettingsError
 from amie_engine.site.client_states import check_client_state
 from amie_engine.site.runner import LONGEST_INTERVAL
@@ -21,8 +22,6 @@ from amie_engine.site.runner import LONGEST_INTERVAL
 __all__ = ["DEFAULT_FILE", "DEFAULT_HUB", "ENVIRONMENT_PREFIX", "SETTINGS", "Settings", "load_settings"]
 
 DEFAULT_FILE = "amie-engine.toml"
-DEFAULT_HUB = "access"
-"""The name of the production service, and of no other."""
 ENVIRONMENT_PREFIX = "AMIE_ENGINE_"
 
 _DEFAULT_INTERVAL = 30.0

@@ -23,6 +23,14 @@ _TO_DO = {
 }
 """What a person can do about work, by its state or by why it is in it."""
 
+_INTRODUCED = {
+    "asking": "It waits for",
+    "blocked": "It waits for",
+    "running": "At work:",
+    "hanging": "At work:",
+}
+"""How what `waits_for` returns is introduced."""
+
 
 def waits_for(row: WorkRow, now: datetime) -> str:
     """Return what an item waits for, who is at work on it, or what was wrong; empty where nothing is."""
@@ -37,7 +45,7 @@ def waits_for(row: WorkRow, now: datetime) -> str:
     if row.status == "asking":
         return f"an answer: {row.reason}"
     until = f"{age(row.not_before, now)}: " if row.not_before is not None and row.not_before > now else ""
-    attempts = f" (attempt {row.attempts})" if row.attempts else ""
+    attempts = f" (failed {_times(row.attempts)})" if row.attempts and not _was_refused(row) else ""
     return f"{until}{one_line(row.reason or '')}{attempts}" if row.reason else ""
 
 
@@ -60,14 +68,23 @@ def work_sentence(row: WorkRow, now: datetime, name: str) -> str:
         now: The time.
         name: Its transaction's name in a command.
     """
-    waits = one_line(waits_for(row, now))
-    told = f"The work on {row.packet_type} is {row.status}"
-    told += f", {waits}" if waits else ""
-    return ": ".join((told, *to_do([row], name).values())) + "."
+    told = [f"The work on {row.packet_type} is {row.status}."]
+    if waits := one_line(waits_for(row, now)):
+        told.append(f"{_INTRODUCED.get(row.status, 'Why:')} {waits}.")
+    for what in to_do([row], name).values():
+        told.append(f"Type {what}." if what.startswith("amie-engine") else f"{what[0].upper()}{what[1:]}.")
+    return " ".join(told)
 
 
 def _why(row: WorkRow) -> str:
     if row.has_no_handler:
         return "no handler"
-    was_refused = row.status == "parked" and (row.reason or "").startswith("rejected: ")
-    return "refused" if was_refused else row.status
+    return "refused" if _was_refused(row) else row.status
+
+
+def _was_refused(row: WorkRow) -> bool:
+    return row.status == "parked" and (row.reason or "").startswith("rejected: ")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -244,7 +244,7 @@ def _table(rows: Sequence[WorkRow], now: datetime, warning: timedelta) -> Table:
     table.add_column("transaction", no_wrap=True)
     table.add_column("packet", overflow="fold")
     table.add_column("work", no_wrap=True)
-    table.add_column("waits for", overflow="fold")
+    table.add_column("for what, or why", overflow="fold")
     table.add_column("age", no_wrap=True)
     table.add_column("deadline", no_wrap=True)
     for row in rows:

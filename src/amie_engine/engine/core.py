@@ -27,6 +27,7 @@ from amie_engine.engine.ordering import ORDER_RULES, OrderRule
 from amie_engine.engine.outbox import Outbox
 from amie_engine.engine.quarantine import find_item
 from amie_engine.engine.receiving import Receiver
+from amie_engine.engine.service import DEFAULT_HUB
 from amie_engine.engine.source import Unusable
 from amie_engine.engine.staging import Staging
 from amie_engine.engine.start_order import starts_that_wait
@@ -89,7 +90,7 @@ class Engine:
         database: str | sqlalchemy.Engine,
         *,
         site: str,
-        hub: str = "access",
+        hub: str = DEFAULT_HUB,
         acknowledge_inform: str = "when_lingering",
         order: Iterable[OrderRule] = ORDER_RULES,
         deadline_warning: timedelta = DEADLINE_WARNING,

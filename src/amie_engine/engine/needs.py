@@ -13,7 +13,7 @@ from typing import Any
 from amie_engine._spans import span_text
 from amie_engine.engine.daemons import Daemon, none_has_ended
 from amie_engine.engine.leases import Lease
-from amie_engine.engine.service import Service, ServiceState
+from amie_engine.engine.service import DEFAULT_HUB, Service, ServiceState
 from amie_engine.engine.state import UNKNOWN_AT_SERVICE
 from amie_engine.engine.work_record import ABANDONED
 from amie_engine.engine.work_row import WorkRow
@@ -182,8 +182,10 @@ def needs_of_service(
     # One that has still to come tells nothing: that clock was wrong.
     too_long = last is None or last > now + CLOCKS_DIFFER_BY or now - last > UNPOLLED_TOO_LONG
     poll = f"amie-engine poll --site {shlex.quote(site)} --hub {shlex.quote(hub)}"
+    if hub != DEFAULT_HUB:
+        poll += " --url URL"  # which no hub but this has by itself
     if service.state is ServiceState.REFUSES_KEY:
-        what = "The service refuses the site's key: put it right, then try it"
+        what = "The service refuses the site's key: put it right, try it, and restart the daemon"
         yield Need(NeedKind.KEY_REFUSED, what, poll, since=last)
     elif alive and too_long and service.state is ServiceState.FAILS:
         what = f"The service can't be polled ({service.error_code}): try it by hand"

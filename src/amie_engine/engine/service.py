@@ -10,7 +10,11 @@ from enum import StrEnum
 from amie_engine.engine.daemons import Daemon, newest_success
 from amie_engine.errors import ServiceAuthenticationError
 
-__all__ = ["Service", "ServiceState", "service_of"]
+__all__ = ["DEFAULT_HUB", "Service", "ServiceState", "service_of"]
+
+
+DEFAULT_HUB = "access"
+"""The name of the production service, and of no other."""
 
 
 class ServiceState(StrEnum):

@@ -111,7 +111,8 @@ class Plan:
         )
         if result.key_is_refused:
             logger.error(
-                "The service refuses the site's key: nothing is polled or sent for %d seconds. Check it.",
+                "The service refuses the site's key: nothing is polled or sent for %d seconds. Put it right,"
+                " and restart the daemon, which reads it once.",
                 pause,
                 extra=about(code=ServiceAuthenticationError.code, seconds=round(pause, 3)),
             )

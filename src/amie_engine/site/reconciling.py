@@ -25,6 +25,7 @@ from amie_engine.site.refusals import is_the_services_word
 from amie_engine.site.round import Round
 from amie_engine.site.sender import starts_at_the_service
 from amie_engine.site.standing import (
+    NOT_ASKED_FOR,
     TAKE_IN,
     Standing,
     Verdict,
@@ -153,7 +154,7 @@ class Reconciler:
             if standing is not None:
                 return standing
         if self._gave_up is not None:
-            return _untold(name, state, f"The service could not tell of it: {self._gave_up.code}.")
+            return _untold(name, state, NOT_ASKED_FOR, self._gave_up.code)
         for _ in range(_MOST_LOOKS):
             try:
                 theirs = self._client.get_transaction(name)
@@ -174,7 +175,7 @@ class Reconciler:
         if is_away or isinstance(error, ServiceAuthenticationError):
             self._gave_up = error
         self._was_lost = isinstance(error, ServiceUnreachable)
-        return _untold(name, state, f"The service could not tell of it: {error.code}.")
+        return _untold(name, state, f"The service could not tell of it: {error.code}.", error.code)
 
     def _begun_by_the_site(self, in_doubt: list[TransactionState]) -> list[str]:
         """The record ids of transactions at the service which may be those that the site began, and whose
@@ -248,7 +249,7 @@ def _moving(name: str, state: TransactionState | None) -> Standing:
     return _untold(name, state, "It goes on just now, as often as it is asked for: compare it again.")
 
 
-def _untold(name: str, state: TransactionState | None, sentence: str) -> Standing:
+def _untold(name: str, state: TransactionState | None, sentence: str, code: str | None = None) -> Standing:
     return Standing(
         trans_rec_id=name,
         stream=None if state is None else state.stream,
@@ -257,4 +258,5 @@ def _untold(name: str, state: TransactionState | None, sentence: str) -> Standin
         ours="unknown" if state is None else str(state.state),
         verdict=Verdict.UNTOLD,
         sentence=sentence,
+        untold_code=code,
     )

@@ -15,11 +15,13 @@ from amie_engine.packet import Packet
 from amie_engine.protocol import FINAL_STATES, Party
 from amie_engine.transaction import Transaction
 
-__all__ = ["TAKE_IN", "Standing", "Verdict", "judge", "judge_listed", "judge_unlisted_start"]
+__all__ = ["NOT_ASKED_FOR", "TAKE_IN", "Standing", "Verdict", "judge", "judge_listed", "judge_unlisted_start"]
 
 TAKE_IN = "amie-engine reconcile --take-in"
 IN_PROGRESS = "in-progress"
 _UNKNOWN = "unknown"
+NOT_ASKED_FOR = "It was not asked for after that."
+"""Said of those that come after one at which the service was away, or refused the key."""
 _NO_COMMAND = "Ask the service's operators."
 
 
@@ -85,6 +87,8 @@ class Standing:
     sentence: str = ""
     commands: tuple[str, ...] = ()
     can_be_taken_in: bool = False
+    untold_code: str | None = None
+    """The code of the error for which the service could not tell of it, or was not asked any more."""
 
     @property
     def differs(self) -> bool:

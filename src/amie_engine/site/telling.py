@@ -18,7 +18,9 @@ def told(error: AMIEEngineError) -> str:
     words may quote a packet."""
     response: Any = error.response if isinstance(error, AMIERequestError) else None
     if response is not None:
-        return f"The service answered with status {response.status_code}. {error.hint}".rstrip()
+        why = getattr(error, "why", "")
+        what = f", which can't be read: {why}" if why else ""
+        return f"The service answered with status {response.status_code}{what}. {error.hint}".rstrip()
     return f"{error.message} {error.hint}".rstrip()
 
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import StrEnum
 from itertools import islice, takewhile
+from pathlib import Path
 from typing import Any
 
+import amie_engine
 from amie_engine._logging import about
 from amie_engine._threads import is_ctrl_c
 from amie_engine.engine import Engine
@@ -43,6 +45,7 @@ __all__ = ["Worked", "Worker"]
 
 logger = logging.getLogger("amie_engine.site")
 
+_PACKAGE = Path(amie_engine.__file__).parent
 _LOOKED_AT_ONCE = 8
 """Among so many that come next a worker looks for one that is free."""
 _LIST_LASTS = 1.0
@@ -351,7 +354,7 @@ class Worker:
                 _explanation(error),
                 extra=fields,
             )
-        details = "".join(traceback.format_exception(error))
+        details = _details(error)
         self._engine.work.record.failed(
             lease,
             type(error).__name__,
@@ -403,6 +406,15 @@ def _key(row: WorkRow) -> tuple[str, str]:
 
 def _shown(row: WorkRow) -> str:
     return f"packet {row.packet_rec_id} of transaction {row.trans_rec_id}"
+
+
+def _details(error: BaseException) -> str:
+    """What the operator needs to find the cause: the traceback; but of an error of ours in which no code of
+    the site's has a part (its reply can't be one, say), what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, AMIEEngineError) and all(_PACKAGE in Path(f.filename).parents for f in frames):
+        return f"{type(error).__name__}: {error.message} {error.hint}".rstrip()
+    return "".join(traceback.format_exception(error))
 
 
 def _explanation(error: BaseException) -> str:
