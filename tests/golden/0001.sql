@@ -27,6 +27,7 @@ CREATE TABLE amie_directory_accounts (
 INSERT INTO "amie_directory_accounts" VALUES('access','EXAMPLE','project-1','cluster.example','u1','robin',1);
 INSERT INTO "amie_directory_accounts" VALUES('access','EXAMPLE','project-2','cluster.example','u1','robin',1);
 INSERT INTO "amie_directory_accounts" VALUES('access','EXAMPLE','project-3','cluster.example','u1','robin',1);
+INSERT INTO "amie_directory_accounts" VALUES('access','EXAMPLE','project-1','cluster.example','u2','robin2',0);
 INSERT INTO "amie_directory_accounts" VALUES('access','EXAMPLE','project-6','cluster.example','u1','robin',1);
 INSERT INTO "amie_directory_accounts" VALUES('access','EXAMPLE','project-9','cluster.example','u9','gone',1);
 CREATE TABLE amie_directory_persons (
