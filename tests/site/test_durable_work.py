@@ -464,6 +464,15 @@ class TestLeases:
             assert lease is not None
             assert lease.expires_at == SUMMER_TIME_ENDS + timedelta(minutes=5)
 
+    def test_a_clock_without_a_zone_is_refused(self, file: Path) -> None:
+        """As local time, it would be kept wrong by hours without a word."""
+        naive = Clock().now.replace(tzinfo=None)
+        with (
+            Engine(f"sqlite:///{file}", site=NAME, hub="sandbox", clock=lambda: naive) as engine,
+            pytest.raises(AMIEEngineError, match="without a zone"),
+        ):
+            engine.receive(request(2))
+
     def test_what_one_worker_has_no_other_takes(self, engine: Engine) -> None:
         def handler(packet: Any, work: Work) -> Any:
             assert the_work(engine).status == "running"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
@@ -55,19 +56,35 @@ def test_a_daemon_tells_that_it_is_at_work_how_polls_go_and_that_it_has_stopped(
     assert not stopped.is_alive(now)
 
 
-def test_a_loop_of_the_sites_own_has_stopped_with_its_block(world: World) -> None:
-    """However it ends: a person is needed after a crash alone."""
-
+@pytest.mark.parametrize("ends_by", [None, KeyboardInterrupt, SystemExit, ZeroDivisionError])
+def test_a_loop_of_the_sites_own_has_stopped_with_its_block_unless_it_crashes(
+    world: World, ends_by: type[BaseException] | None
+) -> None:
     def loop() -> None:
         with world.runner() as runner:
             runner.tick()
-            raise KeyboardInterrupt
+            if ends_by is not None:
+                raise ends_by
 
-    with pytest.raises(KeyboardInterrupt):
+    with nullcontext() if ends_by is None else pytest.raises(ends_by):
         loop()
-    [stopped] = traces(world.engine)
-    assert stopped.stopped_at == world.clock()
-    assert world.engine.status().needs == ()
+    [trace] = traces(world.engine)
+    assert (trace.stopped_at is None) == (ends_by is ZeroDivisionError)
+
+
+def test_a_daemon_that_a_defect_ends_has_not_stopped_in_good_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = world.runner()
+
+    def break_down(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(runner, "tick", break_down)
+    with pytest.raises(ZeroDivisionError):
+        runner.run(threading.Event())
+    [trace] = traces(world.engine)
+    assert trace.stopped_at is None
 
 
 def test_it_tells_of_trouble_at_once_and_of_its_end(flaky_world: World, service: FlakyService) -> None:

@@ -740,6 +740,61 @@ def test_a_clock_that_was_ahead_once_has_nothing_begun_twice_later(
     assert stream not in [outgoing.stream for outgoing in flaky_world.engine.outbox.open()]
 
 
+def test_also_where_it_was_refused_and_is_sent_again_later(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    """The service had acted, and a gateway before it said no."""
+    clock.now = datetime.now(UTC) + timedelta(days=3)
+    flaky_world.sandbox.start_scenario(RPC)
+    flaky_world.runner().poll_once()
+    clock.now = datetime.now(UTC)
+    flaky_world.engine.start(NotifyUserModify(ActionType="add", PersonID="u1", DnList=["/CN=Robin Example"]))
+    runner = flaky_world.runner()
+    service.fail("POST", _refuse(400))
+    _sent(runner)
+    [refusal] = [one for one in flaky_world.engine.outbox.rejected() if one.packet is not None]
+    assert refusal.packet is not None
+    flaky_world.client.send_packet(refusal.packet)
+    clock.forward(days=4)
+    flaky_world.engine.resend(refusal.stream, actor="help desk")
+    _sent(runner)
+    assert [one.type for one in flaky_world.sandbox.transactions()].count("notify_user_modify") == 1
+
+
+def test_a_look_among_all_takes_in_nothing_of_what_another_tool_began(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    for person in ("u7", "u8"):
+        flaky_world.client.send_packet(
+            NotifyUserModify(ActionType="add", PersonID=person, DnList=["/CN=Robin Example"])
+        )
+    clock.now = datetime.now(UTC) + timedelta(hours=3)
+    flaky_world.engine.start(NotifyUserModify(ActionType="add", PersonID="u1", DnList=["/CN=Robin Example"]))
+    [outgoing] = flaky_world.engine.outbox.open()
+    assert flaky_world.engine.outbox.attempt(outgoing) is not None
+    clock.now = datetime.now(UTC)
+    runner = flaky_world.runner()
+    _sent(runner)
+    clock.forward(minutes=5)
+    assert _sent(runner) == 1
+    assert len(flaky_world.engine.transactions()) == 1
+    assert len(flaky_world.sandbox.transactions()) == 3
+
+
+def test_clocks_that_differ_by_a_minute_make_no_look_longer(
+    flaky_world: World, service: FlakyService, clock: Clock
+) -> None:
+    clock.now = datetime.now(UTC) + timedelta(minutes=1)
+    flaky_world.engine.start(NotifyUserModify(ActionType="add", PersonID="u1", DnList=["/CN=Robin Example"]))
+    [outgoing] = flaky_world.engine.outbox.open()
+    flaky_world.engine.outbox.attempt(outgoing)
+    clock.now = datetime.now(UTC)
+    flaky_world.runner().reconcile()
+    listings = [path for method, path in service.calls if "/packets/NCSA" in path and "states" in path]
+    assert listings
+    assert all("update_time" in path for path in listings)
+
+
 def test_what_was_attempted_by_a_clock_that_was_ahead_is_looked_for_among_all(
     flaky_world: World, service: FlakyService, clock: Clock
 ) -> None:

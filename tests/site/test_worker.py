@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from amie_engine import Engine, Packet, Site, Work
+from amie_engine import Engine, Packet, Retries, Site, Work
 from amie_engine.engine.work_row import WorkRow
-from amie_engine.errors import DatabaseUnavailable
+from amie_engine.errors import DatabaseUnavailable, EngineError
 from amie_engine.log.statements import Statement
 from amie_engine.site import Notebook
 from amie_engine.site.worker import Worked, Worker
@@ -501,6 +501,42 @@ def test_a_reply_that_can_not_be_one_is_told_in_words_and_not_as_a_traceback_of_
     [failed] = [one for one in engine.history("5001", documents=True).entries if one.event == "work_failed"]
     assert failed.document["details"].startswith("ReplyI")
     assert "Traceback" not in failed.document["details"]
+
+
+class _BackEndDown(EngineError):
+    """An error of the site's own, made of one of ours without its beginning."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+
+def test_an_odd_error_of_the_sites_own_is_a_failed_call_as_any_other(engine: Engine, clock: Clock) -> None:
+    def handler(packet: Any, work: Work) -> Any:
+        raise _BackEndDown("storage.example.edu")
+
+    engine.receive(request())
+    worker = _worker(engine, handler)
+    assert worker.work_once()[Worked.FAILED] == 1
+    [row] = engine.work.open()
+    assert (row.status, row.attempts, row.reason) == ("retrying", 1, "_BackEndDown")
+
+
+def test_a_defect_counts_as_a_failed_call(
+    engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: Any, **__: Any) -> None:
+        raise ValueError(PERSONAL)
+
+    monkeypatch.setattr(engine.work, "begin", break_down)
+    monkeypatch.setattr(engine.work, "assignment", break_down)
+    engine.receive(request())
+    site = Site(NAME, retries=Retries(attempts=2))
+    site.handles(RPC)(lambda packet, work: work.reply)
+    worker = Worker(engine, site, jitter=lambda: 1.0)
+    assert worker.work_once()[Worked.FAILED] == 1
+    clock.forward(hours=1)
+    assert worker.work_once()[Worked.PARKED] == 1
+    assert [need.kind for need in engine.status().needs] == ["parked"]
 
 
 @pytest.mark.parametrize("then", ["raise", "reply", "defer", "ask", "step"])

@@ -109,15 +109,18 @@ def _differing(result: Reconciliation) -> list[Standing]:
 
 def _summary(result: Reconciliation) -> Iterator[str]:
     count, differing = len(result.standings), len(_differing(result))
-    untold = sum(not each.is_told for each in result.standings)
+    moving = sum(not each.is_told and each.untold_code is None for each in result.standings)
+    untold = sum(not each.is_told for each in result.standings) - moving
     if count == 0:
         yield "Nothing is open, here or there."
     elif differing:
         yield f"Log and service differ on {differing} of {_transactions(count)}."
-    elif untold < count:
+    elif untold + moving < count:
         to_do = sum(bool(each.commands) for each in result.standings)
         what = f"; on {to_do} there is something to do" if to_do else ""
-        yield f"Log and service agree on {_transactions(count - untold)}{what}."
+        yield f"Log and service agree on {_transactions(count - untold - moving)}{what}."
+    if moving:
+        yield f"{moving} of {_transactions(count)} went on meanwhile. Compare again: amie-engine reconcile"
     if untold:
         refused = any(each.untold_code == ServiceAuthenticationError.code for each in result.standings)
         then = "Put the key right, and try again" if refused else "Try again later"

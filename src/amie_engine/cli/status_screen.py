@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from amie_engine._spans import span_text
 from amie_engine.cli.output import one_line
 from amie_engine.cli.tables import age, process_text
 from amie_engine.engine.daemons import Daemon
@@ -75,6 +76,9 @@ def _rows(status: Status, warning: timedelta) -> Iterator[tuple[str, list[Text]]
         odd.append(Text(f"in {_many(status.with_anomalies, 'transaction')}", style=_WARN))
     if status.held:
         odd.append(Text(f"{_many(status.held, 'packet')} held", style=_WARN))
+    if status.log_ahead is not None:
+        ahead = f"the log's time is {span_text(status.log_ahead)} ahead of this clock"
+        odd.append(Text(f"{ahead}: ages are not told right", style=_WARN))
     if odd:
         yield "odd", [_joined(odd), Text("see amie-engine transactions --open", style="dim")]
 

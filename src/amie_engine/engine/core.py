@@ -39,7 +39,7 @@ from amie_engine.engine.work import WorkQueue
 from amie_engine.errors import LogError, QuarantineNotFound, ServiceNotFound, SettingsError
 from amie_engine.log.database import Database
 from amie_engine.log.migrate import check_schema
-from amie_engine.log.store import EventLog
+from amie_engine.log.store import EventLog, in_utc
 from amie_engine.packet.base import Packet
 from amie_engine.transaction import Transaction
 
@@ -105,8 +105,7 @@ class Engine:
             raise SettingsError("deadline_warning can't be negative.")
         self.site = site
         self.hub = hub
-        # Python adds by the clock on the wall: across a change to or from summer time, that is an hour off.
-        self.now: Callable[[], datetime] = lambda: clock().astimezone(UTC)
+        self.now = in_utc(clock)
         self.deadline_warning = deadline_warning
         self._acknowledge = acknowledge_inform
         self._new_id = new_id

@@ -74,23 +74,23 @@ _ACCOUNTS_INACTIVE = Statement(
     "UPDATE amie_directory_accounts SET active = 0"
     " WHERE hub = :hub AND site = :site AND project_id = :project_id AND resource = :resource"
 )
-# A person who was merged into another keeps an account where both had one: their site may keep both.
-_OF_PERSON = (
-    " AND (person_id = {person} OR person_id IN (SELECT merged.person_id FROM amie_directory_persons merged"
-    " WHERE merged.hub = :hub AND merged.site = :site AND merged.merged_into = {person}))"
-)
-_PI = (
-    "(SELECT pi_person_id FROM amie_directory_projects WHERE hub = :hub AND site = :site"
+_PI_ACTIVE = Statement(
+    "UPDATE amie_directory_accounts SET active = 1"
+    " WHERE hub = :hub AND site = :site AND project_id = :project_id AND resource = :resource"
+    " AND person_id = (SELECT pi_person_id FROM amie_directory_projects WHERE hub = :hub AND site = :site"
     " AND project_id = :project_id AND resource = :resource)"
 )
-_PI_ACTIVE = Statement(
-    "UPDATE amie_directory_accounts SET active = 1"  # noqa: S608 # no value is in it
-    " WHERE hub = :hub AND site = :site AND project_id = :project_id AND resource = :resource"
-    + _OF_PERSON.format(person=_PI)
-)
 _ACCOUNT_ACTIVE = Statement(
-    "UPDATE amie_directory_accounts SET active = :active WHERE hub = :hub AND site = :site"  # noqa: S608 # as above
-    " AND project_id = :project_id AND resource = :resource" + _OF_PERSON.format(person=":person_id")
+    "UPDATE amie_directory_accounts SET active = 1 WHERE hub = :hub AND site = :site"
+    " AND project_id = :project_id AND resource = :resource AND person_id = :person_id"
+)
+# A person who was merged into another keeps an account where both had one: their site may keep both. Where
+# one is to have none any more, neither is active.
+_ACCOUNT_INACTIVE = Statement(
+    "UPDATE amie_directory_accounts SET active = 0 WHERE hub = :hub AND site = :site"
+    " AND project_id = :project_id AND resource = :resource"
+    " AND (person_id = :person_id OR person_id IN (SELECT merged.person_id FROM amie_directory_persons merged"
+    " WHERE merged.hub = :hub AND merged.site = :site AND merged.merged_into = :person_id))"
 )
 # Whom the kept person was merged into before, if so: that one is kept.
 _KEPT = (
@@ -212,11 +212,11 @@ def _project_active(key: dict[str, str], fields: Mapping[str, str | None]) -> It
 
 
 def _account_inactive(key: dict[str, str], fields: Mapping[str, str | None]) -> Iterator[Change]:
-    yield _ACCOUNT_ACTIVE, key | _place(fields) | {"person_id": fields.get("PersonID"), "active": 0}
+    yield _ACCOUNT_INACTIVE, key | _place(fields) | {"person_id": fields.get("PersonID")}
 
 
 def _account_active(key: dict[str, str], fields: Mapping[str, str | None]) -> Iterator[Change]:
-    yield _ACCOUNT_ACTIVE, key | _place(fields) | {"person_id": fields.get("PersonID"), "active": 1}
+    yield _ACCOUNT_ACTIVE, key | _place(fields) | {"person_id": fields.get("PersonID")}
 
 
 def _merge(key: dict[str, str], fields: Mapping[str, str | None]) -> Iterator[Change]:

@@ -194,6 +194,7 @@ def _decided(state: TransactionState, event: Event, facts: Mapping[str, Any]) ->
         # What was sent before may be there all the same: whoever sends this looks first.
         attempts=0 if refused is None else refused.attempts,
         attempted_at=None if refused is None else refused.attempted_at,
+        clock=None if refused is None else refused.clock,
         may_pass=refused is not None and refused.may_pass,
     )
     others = tuple(other for other in state.outbox if other.answers != entry.answers)

@@ -26,7 +26,6 @@ __all__ = [
     "OpenOne",
     "RejectedEntry",
     "moment",
-    "needs_of_clocks",
     "needs_of_outbox",
     "needs_of_quarantine",
     "needs_of_service",
@@ -62,7 +61,6 @@ Since = tuple[int, datetime | None]
 class NeedKind(StrEnum):
     """Why a person is needed."""
 
-    CLOCK = "clock"
     KEY_REFUSED = "key-refused"
     SERVICE_FAILS = "service-fails"
     NO_DAEMON = "no-daemon"
@@ -147,22 +145,6 @@ class RejectedEntry:
         stream, trans_rec_id, packet_type, error_code, decided_at, deadline = row
         decided = datetime.fromisoformat(decided_at)
         return cls(stream, trans_rec_id, packet_type, error_code, decided, moment(deadline))
-
-
-def needs_of_clocks(newest: datetime | None, now: datetime) -> Iterator[Need]:
-    """Yield that the log's time is ahead of the clock: then no age is told right, and nothing is seen to have
-    lasted too long.
-
-    Args:
-        newest: When the newest event was recorded; None where there is none.
-        now: The time.
-    """
-    if newest is not None and newest > now + CLOCKS_DIFFER_BY:
-        what = (
-            f"The newest event is of a time {span_text(newest - now)} ahead of this clock: this clock is"
-            " wrong, or another was. Until then, ages are not told right"
-        )
-        yield Need(NeedKind.CLOCK, what, "date", since=None)
 
 
 def needs_of_service(

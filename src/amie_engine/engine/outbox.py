@@ -117,11 +117,12 @@ class Outbox:
         entry = state.outgoing(outgoing.answers)
         return entry is not None and entry.status == "confirmed"
 
-    def sent_since(self, outgoing: Outgoing) -> datetime:
-        """Return since when something may be at the service, as our clock tells it."""
+    def looked_for(self, outgoing: Outgoing) -> tuple[datetime, Mapping[str, Any]]:
+        """Return since when something may be at the service, as our clock tells it, and the packet's body."""
         with self._engine.log.read() as reader:
-            _, entry = _entry(View(reader), outgoing)
-        return entry.sent_since
+            state, entry = _entry(View(reader), outgoing)
+            document = reader.document(state.stream, entry.decided_version) or {}
+        return entry.sent_since, document.get("body", {})
 
     def attempt(self, outgoing: Outgoing) -> Packet | None:
         """Record that something is about to be sent, and return its packet.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from amie_engine.engine.daemons import Daemon
@@ -18,7 +18,6 @@ from amie_engine.engine.needs import (
     OpenOne,
     RejectedEntry,
     moment,
-    needs_of_clocks,
     needs_of_outbox,
     needs_of_quarantine,
     needs_of_service,
@@ -30,7 +29,7 @@ from amie_engine.engine.subscriber_needs import needs_of_subscribers
 from amie_engine.engine.subscriber_row import SubscriberRow
 from amie_engine.engine.unit import View
 from amie_engine.log.statements import ListStatement, Statement
-from amie_engine.log.store import format_time
+from amie_engine.log.store import CLOCKS_DIFFER_BY, format_time
 from amie_engine.log.whole import read_head
 
 if TYPE_CHECKING:
@@ -52,7 +51,8 @@ _OPEN = Statement(
 _SENDING = ListStatement(
     "SELECT status, count(*), min(decided_at), count(sent_again), min(sent_again), count(unknown),"
     " min(unknown) FROM (SELECT status, decided_at,"
-    " CASE WHEN attempts >= :too_many AND decided_at < :long_ago AND attempted_at >= :long_ago"
+    " CASE WHEN attempts >= :too_many AND (decided_at < :long_ago OR decided_at > :ahead)"
+    " AND attempted_at >= :long_ago"
     " THEN decided_at END AS sent_again,"
     " CASE WHEN attempted_at < :long_ago THEN attempted_at END AS unknown"
     " FROM amie_outbox WHERE hub = :hub AND site = :site"
@@ -98,6 +98,8 @@ class Status:
         hub: Which hub.
         site: Which site.
         now: When this was so.
+        log_ahead: By how much the newest event's time is ahead of the clock, where clocks may not differ by
+            so much: one is wrong, or was, and until then no age is told right; else None.
         daemons: The processes that poll, or did until lately; `Daemon.is_alive` tells which are at work.
         daemons_at_work: How many of them are at work.
         service: How polling goes.
@@ -122,6 +124,7 @@ class Status:
     hub: str
     site: str
     now: datetime
+    log_ahead: timedelta | None
     daemons: tuple[Daemon, ...]
     daemons_at_work: int
     service: Service
@@ -155,9 +158,12 @@ def read_status(engine: Engine, view: View) -> Status:
     rows = engine.work.open_in(view)
     awaited = starts_that_wait(view)
     limits = {"too_many": ATTEMPTS_TOO_MANY, "long_ago": format_time(now - UNPOLLED_TOO_LONG)}
+    limits["ahead"] = format_time(now + CLOCKS_DIFFER_BY)
     counted = _SENDING.all(cursor, key | limits, awaited)
     sending = {row[0]: row[1:] for row in counted}
     _, _, again, again_since, unknown, unknown_since = sending.get("attempting", (0, None, 0, None, 0, None))
+    newest = moment(read_head(cursor).recorded_at or None)
+    ahead_by = (newest or now) - now
     oldest_sent = moment(min((row[1] for row in sending.values()), default=None))
     rejected = [RejectedEntry.of(row) for row in cursor.all(_REJECTED, key)]
     ending = {row[0] for row in cursor.all(_ENDING, key)}
@@ -174,6 +180,7 @@ def read_status(engine: Engine, view: View) -> Status:
         hub=engine.hub,
         site=engine.site,
         now=now,
+        log_ahead=ahead_by if ahead_by > CLOCKS_DIFFER_BY else None,
         daemons=daemons,
         daemons_at_work=len(alive),
         service=service,
@@ -195,7 +202,6 @@ def read_status(engine: Engine, view: View) -> Status:
         with_anomalies=sum(bool(one.anomalies) for one in there),
         subscribers=subscribers,
         needs=(
-            *needs_of_clocks(moment(read_head(cursor).recorded_at or None), now),
             *needs_of_service(engine.hub, engine.site, daemons, alive, service, now),
             *needs_of_outbox((again, moment(again_since)), (unknown, moment(unknown_since))),
             *needs_of_quarantine(quarantined, moment(oldest)),

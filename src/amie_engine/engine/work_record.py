@@ -107,10 +107,11 @@ class WorkRecord:
             _open_item(view.state(lease.stream), lease)
         self._engine.leases.renew(lease)
 
-    def asked(self, lease: Lease, name: str, question: str, choices: Sequence[str], *, actor: str) -> None:
-        """Record that the handler asks a person; the lease ends, and the work waits for the answer."""
+    def asked(self, lease: Lease, name: str, question: str, choices: Sequence[str], *, actor: str) -> bool:
+        """Record that the handler asks a person; the lease ends, and the work waits for the answer. Tell
+        whether there was anything to ask."""
         facts = {"question": name, "choices": list(choices)}
-        self._end(lease, EventType.WORK_ASKED, facts, {"text": question}, actor=actor)
+        return self._end(lease, EventType.WORK_ASKED, facts, {"text": question}, actor=actor)
 
     def deferred(self, lease: Lease, *, until: datetime | None, reason: str, actor: str) -> bool:
         """Record that the handler wants to be called again, not before a time; the lease ends.

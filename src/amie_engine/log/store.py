@@ -19,7 +19,15 @@ from amie_engine.log.place import Place, place_of
 from amie_engine.log.statements import Cursor, Statement
 from amie_engine.log.whole import EVENT_COLUMNS, Head, WholeLog, read_head, read_stream
 
-__all__ = ["AcceptedPacket", "EventLog", "LogReader", "LogWriter", "format_time"]
+__all__ = [
+    "CLOCKS_DIFFER_BY",
+    "AcceptedPacket",
+    "EventLog",
+    "LogReader",
+    "LogWriter",
+    "format_time",
+    "in_utc",
+]
 
 logger = logging.getLogger("amie_engine.log")
 
@@ -57,6 +65,17 @@ _INSERT = Statement(
     " :trans_rec_id, :packet_rec_id, :packet_type, :sender, :status, :actor, :facts, :facts_digest,"
     " :document, :document_salt, :document_digest, :hash) ON CONFLICT DO NOTHING"
 )
+
+
+def in_utc(clock: Callable[[], datetime]) -> Callable[[], datetime]:
+    """Return a clock that tells the same in UTC: Python adds by the clock on the wall, which is an hour off
+    across a change to or from summer time. A time without a zone is refused where it is kept."""
+
+    def now() -> datetime:
+        moment = clock()
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+
+    return now
 
 
 def format_time(moment: datetime) -> str:

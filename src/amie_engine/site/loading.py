@@ -90,6 +90,11 @@ def _module(name: str) -> ModuleType:
         ) from error
     except (AMIEEngineError, KeyboardInterrupt):
         raise
+    except SyntaxError as error:
+        raise SettingsError(
+            f"The site's own code {name} is no Python, at {error.filename}:{error.lineno}.",
+            hint="Mend it there.",
+        ) from error
     except BaseException as error:  # whoever calls sys.exit() there would end the daemon without a word
         raise _its_own_fault(name, error) from error
 
@@ -110,6 +115,4 @@ def _its_own_fault(what: str, error: BaseException) -> SiteFails:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
     file, line = own[-1].filename, own[-1].lineno
-    if isinstance(error, SyntaxError):
-        file, line = error.filename or file, error.lineno
     return SiteFails(f"The site's own code {what} raised {type(error).__name__}, at {file}:{line}.")

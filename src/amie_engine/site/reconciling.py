@@ -10,7 +10,7 @@ from amie_engine.client import AMIEClient
 from amie_engine.engine import Engine, OutcomeKind
 from amie_engine.engine.comparing import Unreadable, known_packets, open_states, rehearse, states_of
 from amie_engine.engine.start_order import starts_that_wait
-from amie_engine.engine.state import START, TransactionState
+from amie_engine.engine.state import TransactionState
 from amie_engine.errors import (
     AMIERequestError,
     EventUnreadable,
@@ -165,7 +165,7 @@ class Reconciler:
                 return self._not_told(name, state, error)
             self._was_lost = False
             rehearsal = rehearse(self._engine, theirs, starts)
-            if _version(rehearsal.before) == _version(state):
+            if _version(rehearsal.before) == _version(state) or rehearsal.before in starts:
                 return judge(name, state, theirs, rehearsal, in_quarantine)
             state = rehearsal.before  # it has moved on since: what was fetched may be older than the log
         return _moving(name, state)
@@ -180,13 +180,11 @@ class Reconciler:
     def _begun_by_the_site(self, in_doubt: list[TransactionState]) -> list[str]:
         """The record ids of transactions at the service which may be those that the site began, and whose
         arrival is not known: the hub may have gone on with them, so that their first packet is not listed."""
-        entries = [entry for each in in_doubt if (entry := each.outgoing(START)) is not None]
-        if not entries:
+        streams = {each.stream for each in in_doubt}
+        outgoing = [one for one in self._engine.outbox.open() if one.stream in streams]
+        if not outgoing:
             return []
-        since = min(entry.sent_since for entry in entries)
-        found = starts_at_the_service(
-            self._client, {entry.packet_type for entry in entries}, since, self._engine.now()
-        )
+        found = starts_at_the_service(self._engine, self._client, outgoing)
         return [str(packet.trans_rec_id) for packet in found if packet.trans_rec_id is not None]
 
     def _without_transaction(self, listing: PacketList, in_quarantine: set[str]) -> list[Standing]:

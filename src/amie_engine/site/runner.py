@@ -109,8 +109,9 @@ class Runner:
     def __enter__(self) -> Runner:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.leave()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, Exception):  # somebody's Ctrl-C, say: else it has crashed
+            self.leave()
 
     def poll_once(self) -> dict[OutcomeKind, int]:
         """Take in what is new at the service, and the histories of transactions that have gone on unseen;
@@ -276,14 +277,14 @@ class Runner:
             self._send_what_was_decided(hands, on_round)
         except KeyboardInterrupt:
             self._hanging.tell_what_is_cut_off()
+            self.leave()
             raise
-        finally:
-            self._observer.stopped()
+        self.leave()
         logger.info("Stopped.")
 
     def leave(self) -> None:
         """Note in the log's database that this process polls no more: else it is taken for one that has
-        crashed. `run` does so at its end, and so does a ``with`` block."""
+        crashed. `run` does so at its end, and so does a ``with`` block that no exception ends."""
         self._observer.stopped()
 
     def _loop(

@@ -15,6 +15,7 @@ from amie_engine._logging import about
 from amie_engine._spans import span_text
 from amie_engine.client import AMIEClient, RetryPolicy
 from amie_engine.engine import Engine
+from amie_engine.engine.decision import sent_is_in
 from amie_engine.engine.outbox import Outgoing
 from amie_engine.errors import (
     AMIEEngineError,
@@ -30,6 +31,7 @@ from amie_engine.errors import (
     ServiceUnreadableAnswer,
     ServiceValidationError,
 )
+from amie_engine.log.store import CLOCKS_DIFFER_BY
 from amie_engine.packet import Packet
 from amie_engine.site.attempts import LAST_LOOK, Attempts
 from amie_engine.site.observing import Observer, SendResult
@@ -248,8 +250,9 @@ class Sender:
         self._attempts.is_made(outgoing)
         if self._engine.now() - began > _SENT_WITHIN:
             raise ServiceUnreachable(
-                f"Since {_shown(outgoing)} was put on record as about to be sent, more than"
-                f" {span_text(_SENT_WITHIN)} have passed: this process was stopped, or its host.",
+                f"To put on record that {_shown(outgoing)} is about to be sent took longer than"
+                f" {span_text(_SENT_WITHIN)}, so it was not: this process was stopped, or its host, or the"
+                " database is slow.",
                 hint="It is looked for before it is sent: another process may have sent it meanwhile.",
             )
         response: Response | None = None
@@ -333,24 +336,30 @@ class Sender:
 
     def _look_for_a_start(self, outgoing: Outgoing) -> None:
         """Look for a packet that began a transaction, among ours since the attempt."""
-        since, now = self._engine.outbox.sent_since(outgoing), self._engine.now()
-        for packet in starts_at_the_service(self._client, {outgoing.packet_type}, since, now):
+        for packet in starts_at_the_service(self._engine, self._client, [outgoing]):
             self._engine.receive(packet)
 
 
 def starts_at_the_service(
-    client: AMIEClient, packet_types: Collection[str | None], since: datetime, now: datetime
+    engine: Engine, client: AMIEClient, outgoing: Collection[Outgoing]
 ) -> Iterator[Packet]:
-    """Yield the site's packets of some types that the service has since a time, as our clock tells it.
+    """Yield the site's packets at the service that may be some with which transactions begin: those of their
+    types since they were sent, as our clock tells it.
 
     Whatever their state is by now: the hub may have answered them already. The service's own idea of what is
     outgoing is not asked for; the header tells whose a packet is. A time that has still to come is that of a
-    clock which was wrong, nobody knows by how much: then all are looked through.
+    clock which was wrong, nobody knows by how much: then all are looked through for those that say the same.
     """
-    start = None if since > now else since - _LOOKS_BACK
-    listing = client.list_packets(update_time_start=start, states=_EVERY_STATE)
-    for packet in listing:
-        if packet.packet_type in packet_types and packet.sender_name in (client.site_name, None):
+    now = engine.now()
+    wanted = [engine.outbox.looked_for(one) for one in outgoing]
+    since = min(since for since, _ in wanted)
+    is_known = all(since <= now + CLOCKS_DIFFER_BY for since, _ in wanted)
+    start = min(since, now) - _LOOKS_BACK if is_known else None
+    types = {one.packet_type for one in outgoing}
+    for packet in client.list_packets(update_time_start=start, states=_EVERY_STATE):
+        if packet.packet_type not in types or packet.sender_name not in (client.site_name, None):
+            continue
+        if is_known or any(sent_is_in(body, packet.as_dict()["body"]) for _, body in wanted):
             yield packet
 
 

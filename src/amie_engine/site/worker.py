@@ -200,14 +200,35 @@ class Worker:
         except LogError:
             raise
         except Exception as error:  # noqa: BLE001 # a defect with one item must not hold up the others
-            internal = InternalError.caused_by(error, f"working on {_shown(row)}")
-            logger.warning("%s", told(internal), extra=_about(row, code=internal.code))
-            end = Worked.NOT_YET
+            end = self._broken(lease, row, InternalError.caused_by(error, f"working on {_shown(row)}"))
         finally:
             with suppress(LogError):
                 self._engine.leases.give_back(lease)
         self._observer.worked(row, end)
         return end
+
+    def _broken(self, lease: Lease, row: WorkRow, error: InternalError) -> Worked:
+        """A defect, in us or in an exception of the site's own: it counts as a failed call, as far as that
+        can be put on record."""
+        logger.warning("%s", told(error), extra=_about(row, code=error.code))
+        attempt, policy = row.attempts + 1, self._site.retries
+        retry_at = None
+        if not policy.is_last(attempt):
+            retry_at = self._engine.now() + policy.pause_after(attempt, self._jitter())
+        try:
+            self._engine.work.record.failed(
+                lease,
+                type(error).__name__,
+                attempt,
+                retry_at=retry_at,
+                details="".join(traceback.format_exception(error)),
+                actor="worker",
+            )
+        except LogError:
+            raise
+        except Exception:  # noqa: BLE001 # then nothing is on record but the line above
+            return Worked.NOT_YET
+        return Worked.PARKED if retry_at is None else Worked.FAILED
 
     def _after_a_crash(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked | None:
         """Where whoever was at work before is gone, put that on record; return what came of it, if that was
@@ -228,9 +249,17 @@ class Worker:
         assignment = self._engine.work.assignment(lease)
         if assignment is None or not policy.is_last(assignment.item.attempts):
             return None
-        what = (handler_name(handler), ABANDONED, _shown(row), assignment.item.attempts)
-        fields = _about(row, handler=what[0], error=ABANDONED, attempt=what[3])
-        return Worked.REPLIED if self._fail(lease, policy.failure, what, fields) else None
+        name, attempt = handler_name(handler), assignment.item.attempts
+        if not self._fail(lease, policy.failure, name, attempt):
+            return None
+        logger.error(
+            "That was the last call of the handler %s for %s (attempt %d); it is failed.",
+            name,
+            _shown(row),
+            attempt,
+            extra=_about(row, handler=name, error=ABANDONED, attempt=attempt),
+        )
+        return Worked.REPLIED
 
     def _work_under(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked:
         name = handler_name(handler)
@@ -240,10 +269,10 @@ class Worker:
                 return Worked.NOT_YET
             return self._call(handler, row, assignment)
         except Asking as asking:
-            self._engine.work.record.asked(
+            is_asked = self._engine.work.record.asked(
                 lease, asking.name, asking.question, asking.choices, actor=f"handler {name}"
             )
-            return Worked.ASKED
+            return Worked.ASKED if is_asked else Worked.NOT_YET
         except Interrupted as interrupted:
             raise interrupted.error from interrupted
         except _HandlerRaised as raised:
@@ -334,8 +363,9 @@ class Worker:
         if (
             policy.is_last(attempt)
             and policy.failure is not None
-            and self._fail(lease, policy.failure, what, fields)
+            and self._fail(lease, policy.failure, handler, attempt)
         ):
+            logger.error("The handler %s raised %s for %s (attempt %d); it is failed.", *what, extra=fields)
             return Worked.REPLIED
         retry_at = None
         if policy.is_last(attempt):
@@ -365,13 +395,12 @@ class Worker:
         )
         return Worked.PARKED if retry_at is None else Worked.FAILED
 
-    def _fail(self, lease: Lease, message: str, what: tuple[Any, ...], fields: dict[str, Any]) -> bool:
+    def _fail(self, lease: Lease, message: str, handler: str, attempt: int) -> bool:
         """Fail the transaction, as the site's policy says; tell whether that could be decided."""
         assignment = self._engine.work.assignment(lease)
         if assignment is None:
             return False
-        logger.error("The handler %s raised %s for %s (attempt %d); it is failed.", *what, extra=fields)
-        done = {"handler": what[0], "attempt": what[3]}
+        done = {"handler": handler, "attempt": attempt}
         inform = assignment.request.reply_with_failure(message=message)
         self._engine.work.record.replied(lease, inform, work=done, actor="retry policy")
         return True
@@ -412,11 +441,16 @@ def _details(error: BaseException) -> str:
     """What the operator needs to find the cause: the traceback; but of an error of ours in which no code of
     the site's has a part (its reply can't be one, say), what it says."""
     frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, AMIEEngineError) and all(_PACKAGE in Path(f.filename).parents for f in frames):
+    is_ours = type(error).__module__.startswith(f"{_PACKAGE.name}.")
+    if isinstance(error, AMIEEngineError) and is_ours and all(_is_ours(frame) for frame in frames):
         return f"{type(error).__name__}: {error.message} {error.hint}".rstrip()
     return "".join(traceback.format_exception(error))
 
 
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return _PACKAGE in Path(frame.filename).parents
+
+
 def _explanation(error: BaseException) -> str:
     """What our own errors say of a reply, which is never personal; a handler's may be."""
-    return f" {error.message}" if isinstance(error, EngineError | SiteError) else ""
+    return f" {getattr(error, 'message', '')}".rstrip() if isinstance(error, EngineError | SiteError) else ""

@@ -105,6 +105,8 @@ def _left_out(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
             wants[name] = [at for at, type_ in there if types is None or type_ in types]
         elif note["what"] == "skipped":
             skipped.add((note["name"], note["position"]))
+        elif note["what"] == "not skipped":
+            skipped.discard((note["name"], note["position"]))
         elif note["what"] == "delivered":
             name, position = note["name"], note["position"]
             left_out = sum(farthest[name] < at < position and (name, at) not in skipped for at in wants[name])

@@ -15,6 +15,7 @@ import sqlalchemy
 from amie_engine.engine import Engine, RecordedEvent
 from amie_engine.engine.subscription import Subscriber, Subscription
 from amie_engine.engine.subscriptions import Subscriptions
+from amie_engine.errors import SubscriberNotFailing
 from amie_engine.site import Handler, Site, Work
 from amie_engine.site.work import Memory
 from amie_engine.testing.crashes.points import Points
@@ -231,7 +232,11 @@ class WatchedSubscriptions(Subscriptions):
         right after the commit."""
         at = next((row.position + 1 for row in self.all() if row.name == name), 0)
         self._points.journal.note("skipped", name=name, position=at)
-        return super().skip(name, actor=actor)
+        try:
+            return super().skip(name, actor=actor)
+        except SubscriberNotFailing:
+            self._points.journal.note("not skipped", name=name, position=at)
+            raise
 
 
 class _WatchedMemory:
