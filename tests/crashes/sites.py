@@ -31,17 +31,6 @@ def followed(folder: Path) -> Site:
     return site
 
 
-def followed_in_many_ways(folder: Path) -> Site:
-    """After a crash it comes back with a subscriber more, which begins with what happens from then on."""
-    site = declining_at_once(folder)
-    site.on_event("what is sent", types="packet_confirmed")(_look)
-    site.on_event("what never happens", types="deadline_passed", since="beginning")(_look)
-    if (folder / _WAS_STARTED).exists():
-        site.on_event("late")(_look)
-    (folder / _WAS_STARTED).touch()
-    return site
-
-
 def keeping_a_diary(folder: Path) -> Site:
     """The handler does something outside of its steps, without a key: as many do with a command."""
     site = Site(courses.SITE)
@@ -60,9 +49,14 @@ def in_the_diary(folder: Path) -> list[str]:
     return (folder / _DIARY).read_text().splitlines()
 
 
-def followed_with_failures(folder: Path) -> Site:
-    """One subscriber takes its event no sooner than at the second time, the other never."""
+def followed_in_many_ways(folder: Path) -> Site:
+    """One subscriber takes its event no sooner than at the second time, another never, and one wants what
+    never happens. After a crash there is one more, which begins with what happens from then on."""
     site = declining_at_once(folder)
+    site.on_event("what never happens", types="deadline_passed", since="beginning")(_look)
+    if (folder / _WAS_STARTED).exists():
+        site.on_event("late")(_look)
+    (folder / _WAS_STARTED).touch()
 
     @site.on_event("slow", types="packet_confirmed", since="beginning")
     def fail_once(event: RecordedEvent) -> None:
