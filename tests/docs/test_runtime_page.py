@@ -10,7 +10,8 @@ from amie_engine import Engine
 from amie_engine.engine.ordering import ORDER_RULES, RUNNING_FIRST, Until
 from amie_engine.engine.start_order import START_RULES
 from amie_engine.site import Verdict
-from amie_engine.site.worker import Worked, Worker
+from amie_engine.site.worked import Worked
+from amie_engine.site.worker import Worker
 from amie_engine.testing import Clock
 from tests.site.site_packets import request
 

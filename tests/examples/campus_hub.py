@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from amie_engine import Engine, Packet, Site
-from amie_engine.site.worker import Worked, Worker
+from amie_engine.site.worked import Worked
+from amie_engine.site.worker import Worker
 from tests.site.site_world import fresh_database
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples" / "spec"

@@ -29,7 +29,8 @@ from amie_engine.errors import (
     WorkOver,
 )
 from amie_engine.site.work import Interrupted
-from amie_engine.site.worker import Worked, Worker
+from amie_engine.site.worked import Worked
+from amie_engine.site.worker import Worker
 from amie_engine.testing import Clock
 from tests.site.site_packets import request
 from tests.site.site_world import NAME

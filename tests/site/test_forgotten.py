@@ -12,7 +12,7 @@ from amie_engine import Runner
 from amie_engine.errors import ServiceNotFound
 from amie_engine.sandbox import Sandbox, SandboxServer
 from amie_engine.site import Round
-from amie_engine.site.worker import Worked
+from amie_engine.site.worked import Worked
 from amie_engine.testing import Clock
 from tests.site.site_packets import request
 from tests.site.site_world import AFTER, BEFORE, KEY, FlakyService, World, client_for, handling, tiny_site

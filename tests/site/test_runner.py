@@ -13,7 +13,7 @@ from amie_engine.engine.receiving import Receiver
 from amie_engine.errors import SettingsError
 from amie_engine.packet import NotifyPersonIDs
 from amie_engine.sandbox import OFFICIAL_SCENARIOS, Sandbox, SandboxServer
-from amie_engine.site.worker import Worked
+from amie_engine.site.worked import Worked
 from amie_engine.testing import Clock
 from tests.site.site_packets import request
 from tests.site.site_world import KEY, NAME, FlakyService, World, handling, tiny_site

@@ -16,7 +16,8 @@ from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import DatabaseUnavailable, EngineError
 from amie_engine.log.statements import Statement
 from amie_engine.site import Notebook
-from amie_engine.site.worker import Worked, Worker
+from amie_engine.site.worked import Worked
+from amie_engine.site.worker import Worker
 from amie_engine.testing import Clock
 from tests.site.site_packets import request
 from tests.site.site_world import NAME, PERSONAL, fresh_database, tiny_site

@@ -27,7 +27,7 @@ from amie_engine.site import Round, Runner, Site, load_site
 from amie_engine.site.observing import Observer
 from amie_engine.site.stopping import stopping_on_signals
 from amie_engine.site.supervising import Supervised
-from amie_engine.site.worker import Worked
+from amie_engine.site.worked import Worked
 
 __all__ = ["migrate", "poll", "run"]
 

@@ -10,7 +10,7 @@ from amie_engine.site.runner import Runner
 from amie_engine.site.standing import Standing, Verdict
 from amie_engine.site.stopping import stopping_on_signals
 from amie_engine.site.work import Deferral, Notebook, Work
-from amie_engine.site.worker import Worked
+from amie_engine.site.worked import Worked
 
 __all__ = [
     "Deferral",

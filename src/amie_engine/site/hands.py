@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from amie_engine.site.round import Round
-from amie_engine.site.worker import Worked
+from amie_engine.site.worked import Worked
 
 __all__ = ["LOOK_AGAIN", "Hands", "Task"]
 

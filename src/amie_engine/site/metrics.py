@@ -19,7 +19,7 @@ from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import AddressUnusable, AMIEEngineError, DependencyMissing, LogError
 from amie_engine.packet.registry import PACKET_TYPES
 from amie_engine.site.observing import Observer, SendResult
-from amie_engine.site.worker import Worked
+from amie_engine.site.worked import Worked
 
 try:
     from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server

@@ -14,7 +14,7 @@ from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import AMIEEngineError
 
 if TYPE_CHECKING:
-    from amie_engine.site.worker import Worked
+    from amie_engine.site.worked import Worked
 
 __all__ = ["Observer", "Observers", "SendResult"]
 

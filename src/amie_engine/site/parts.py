@@ -24,7 +24,8 @@ from amie_engine.site.poller import FULL_LISTING_EVERY, Poller
 from amie_engine.site.round import Round
 from amie_engine.site.sender import Sender
 from amie_engine.site.telling import told
-from amie_engine.site.worker import Worked, Worker
+from amie_engine.site.worked import Worked
+from amie_engine.site.worker import Worker
 
 __all__ = ["Parts", "attempt"]
 

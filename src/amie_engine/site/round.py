@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from amie_engine.engine import OutcomeKind
 from amie_engine.errors import AMIEEngineError, ServiceAuthenticationError
-from amie_engine.site.worker import Worked
+from amie_engine.site.worked import Worked
 
 __all__ = ["Round"]
 

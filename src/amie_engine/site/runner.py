@@ -23,7 +23,7 @@ from amie_engine.site.presence import Presence
 from amie_engine.site.reconciling import Reconciler, Reconciliation
 from amie_engine.site.round import Round
 from amie_engine.site.stopping import stopping_on_signals
-from amie_engine.site.worker import Worked
+from amie_engine.site.worked import Worked
 
 __all__ = ["LONGEST_INTERVAL", "Runner"]
 

@@ -6,46 +6,36 @@ import logging
 import random
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from enum import StrEnum
 from itertools import islice, takewhile
-from pathlib import Path
-from typing import Any
 
-import amie_engine
-from amie_engine._logging import about
-from amie_engine._threads import is_ctrl_c
 from amie_engine.engine import Engine
 from amie_engine.engine.leases import Lease
-from amie_engine.engine.processes import shown_process
 from amie_engine.engine.work import Assignment
-from amie_engine.engine.work_record import ABANDONED, NO_HANDLER
+from amie_engine.engine.work_record import NO_HANDLER
 from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import (
-    AMIEEngineError,
-    EngineError,
     EventUnreadable,
     HandlerReturnedNothing,
     InternalError,
     LeaseLost,
     LogError,
-    SiteError,
 )
 from amie_engine.packet.base import Packet
+from amie_engine.site.failed_calls import FailedCalls
 from amie_engine.site.handlers import Handler, Site, handler_name
 from amie_engine.site.log_memory import LogMemory
 from amie_engine.site.observing import Observer
-from amie_engine.site.telling import UnreadableThings, told
+from amie_engine.site.telling import UnreadableThings
 from amie_engine.site.work import Asking, Deferral, Interrupted, Work
+from amie_engine.site.worked import Worked, about_work, shown_work
 
-__all__ = ["Worked", "Worker"]
+__all__ = ["Worker"]
 
 logger = logging.getLogger("amie_engine.site")
 
-_PACKAGE = Path(amie_engine.__file__).parent
 _LOOKED_AT_ONCE = 8
 """Among so many that come next a worker looks for one that is free."""
 _LIST_LASTS = 1.0
@@ -53,17 +43,6 @@ _LIST_LASTS = 1.0
 may have come that the others have to wait for."""
 _LISTED_SELDOM = 10
 """Or for so many times as long as it took to make it: with thousands of open transactions that is a while."""
-
-
-class Worked(StrEnum):
-    """What became of an item of work."""
-
-    REPLIED = "replied"
-    DEFERRED = "deferred"
-    ASKED = "asked"
-    FAILED = "failed"
-    PARKED = "parked"
-    NOT_YET = "not_yet"
 
 
 class _HandlerRaised(Exception):
@@ -101,7 +80,7 @@ class Worker:
         self._engine = engine
         self._site = site
         self._observer = observer or Observer()
-        self._jitter = jitter
+        self._failed_calls = FailedCalls(engine, site.retries, jitter)
         self._stopwatch = stopwatch
         self._unreadable = UnreadableThings()
         self._came_to_nothing: dict[tuple[str, str], float] = {}
@@ -190,76 +169,26 @@ class Worker:
             if handler is None:
                 end = self._wait_for_a_handler(row, lease)
             else:
-                end = self._after_a_crash(lease, handler, row) or self._work_under(lease, handler, row)
+                end = self._failed_calls.after_a_crash(lease, row, handler_name(handler)) or self._work_under(
+                    lease, handler, row
+                )
         except LeaseLost as error:
-            logger.warning("%s: %s", _shown(row), error.message, extra=_about(row, code=error.code))
+            logger.warning("%s: %s", shown_work(row), error.message, extra=about_work(row, code=error.code))
             end = Worked.NOT_YET
         except EventUnreadable as error:
-            self._unreadable.note(_shown(row), error, _about(row, code=error.code))
+            self._unreadable.note(shown_work(row), error, about_work(row, code=error.code))
             end = Worked.NOT_YET
         except LogError:
             raise
         except Exception as error:  # noqa: BLE001 # a defect with one item must not hold up the others
-            end = self._broken(lease, row, InternalError.caused_by(error, f"working on {_shown(row)}"))
+            end = self._failed_calls.broken(
+                lease, row, InternalError.caused_by(error, f"working on {shown_work(row)}")
+            )
         finally:
             with suppress(LogError):
                 self._engine.leases.give_back(lease)
         self._observer.worked(row, end)
         return end
-
-    def _broken(self, lease: Lease, row: WorkRow, error: InternalError) -> Worked:
-        """A defect, in us or in an exception of the site's own: it counts as a failed call, as far as that
-        can be put on record."""
-        logger.warning("%s", told(error), extra=_about(row, code=error.code))
-        attempt, policy = row.attempts + 1, self._site.retries
-        retry_at = None
-        if not policy.is_last(attempt):
-            retry_at = self._engine.now() + policy.pause_after(attempt, self._jitter())
-        try:
-            self._engine.work.record.failed(
-                lease,
-                type(error).__name__,
-                attempt,
-                retry_at=retry_at,
-                details="".join(traceback.format_exception(error)),
-                actor="worker",
-            )
-        except LogError:
-            raise
-        except Exception:  # noqa: BLE001 # then nothing is on record but the line above
-            return Worked.NOT_YET
-        return Worked.PARKED if retry_at is None else Worked.FAILED
-
-    def _after_a_crash(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked | None:
-        """Where whoever was at work before is gone, put that on record; return what came of it, if that was
-        once too often. None where the handler is to be called."""
-        holder, policy = lease.taken_over_from, self._site.retries
-        if holder is None:
-            return None
-        logger.warning(
-            "%s is taken over from %s, which did not end it.",
-            _shown(row),
-            shown_process(holder),
-            extra=_about(row),
-        )
-        if policy.failure is None:
-            parked = self._engine.work.record.abandoned(lease, is_last=policy.is_last)
-            return Worked.PARKED if parked else None
-        self._engine.work.record.abandoned(lease, is_last=lambda _: False)
-        assignment = self._engine.work.assignment(lease)
-        if assignment is None or not policy.is_last(assignment.item.attempts):
-            return None
-        name, attempt = handler_name(handler), assignment.item.attempts
-        if not self._fail(lease, policy.failure, name, attempt):
-            return None
-        logger.error(
-            "That was the last call of the handler %s for %s (attempt %d); it is failed.",
-            name,
-            _shown(row),
-            attempt,
-            extra=_about(row, handler=name, error=ABANDONED, attempt=attempt),
-        )
-        return Worked.REPLIED
 
     def _work_under(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked:
         name = handler_name(handler)
@@ -276,21 +205,11 @@ class Worker:
         except Interrupted as interrupted:
             raise interrupted.error from interrupted
         except _HandlerRaised as raised:
-            return self._raised(raised.error, lease, row, name)
+            return self._failed_calls.raised(lease, row, raised.error, name)
         except (LeaseLost, LogError):
             raise  # the log is in trouble, not the handler: the loop waits and tries again
         except Exception as error:  # noqa: BLE001 # a reply that can't be one, say
-            return self._failed(lease, row, error, name)
-
-    def _raised(self, error: BaseException, lease: Lease, row: WorkRow, handler: str) -> Worked:
-        """Whatever a handler raised (a task was cancelled, say), it has failed, and the others go on."""
-        if is_ctrl_c(error):
-            raise error
-        end = self._failed(lease, row, error, handler)
-        if isinstance(error, SystemExit):
-            # It passes, and is on record: else a restarted daemon would be ended again at once.
-            raise error
-        return end
+            return self._failed_calls.failed(lease, row, error, name)
 
     def _call(self, handler: Handler, row: WorkRow, assignment: Assignment) -> Worked:
         name = handler_name(handler)
@@ -330,7 +249,7 @@ class Worker:
         """Record that the site has no handler for an item, and tell of it where no other worker has."""
         reason = _no_handler_for(row)
         if self._engine.work.record.deferred(lease, until=None, reason=reason, actor="worker"):
-            logger.warning("%s waits: %s.", _shown(row), reason, extra=_about(row))
+            logger.warning("%s waits: %s.", shown_work(row), reason, extra=about_work(row))
         return Worked.DEFERRED
 
     def _defer(self, lease: Lease, deferral: Deferral, actor: str) -> Worked:
@@ -341,88 +260,6 @@ class Worker:
         self._engine.work.record.deferred(lease, until=until, reason=deferral.reason, actor=actor)
         return Worked.DEFERRED
 
-    def _failed(self, lease: Lease, row: WorkRow, error: BaseException, handler: str) -> Worked:
-        attempt = self._attempt(lease, row)
-        if attempt is None:
-            logger.info(
-                "The handler %s worked on %s, which was answered meanwhile.",
-                handler,
-                _shown(row),
-                extra=_about(row, handler=handler),
-            )
-            return Worked.NOT_YET
-        policy = self._site.retries
-        what = (handler, type(error).__name__, _shown(row), attempt)
-        fields = _about(
-            row,
-            handler=handler,
-            error=type(error).__name__,
-            attempt=attempt,
-            code=error.code if isinstance(error, AMIEEngineError) else None,
-        )
-        if (
-            policy.is_last(attempt)
-            and policy.failure is not None
-            and self._fail(lease, policy.failure, handler, attempt)
-        ):
-            logger.error("The handler %s raised %s for %s (attempt %d); it is failed.", *what, extra=fields)
-            return Worked.REPLIED
-        retry_at = None
-        if policy.is_last(attempt):
-            logger.error(
-                "The handler %s raised %s for %s (attempt %d); a person has to look now.%s",
-                *what,
-                _explanation(error),
-                extra=fields,
-            )
-        else:
-            retry_at = self._engine.now() + policy.pause_after(attempt, self._jitter())
-            logger.warning(
-                "The handler %s raised %s for %s (attempt %d); called again at %s.%s",
-                *what,
-                f"{retry_at:%Y-%m-%d %H:%M:%S %Z}",
-                _explanation(error),
-                extra=fields,
-            )
-        details = _details(error)
-        self._engine.work.record.failed(
-            lease,
-            type(error).__name__,
-            attempt,
-            retry_at=retry_at,
-            details=details,
-            actor=f"handler {handler}",
-        )
-        return Worked.PARKED if retry_at is None else Worked.FAILED
-
-    def _fail(self, lease: Lease, message: str, handler: str, attempt: int) -> bool:
-        """Fail the transaction, as the site's policy says; tell whether that could be decided."""
-        assignment = self._engine.work.assignment(lease)
-        if assignment is None:
-            return False
-        done = {"handler": handler, "attempt": attempt}
-        inform = assignment.request.reply_with_failure(message=message)
-        self._engine.work.record.replied(lease, inform, work=done, actor="retry policy")
-        return True
-
-    def _attempt(self, lease: Lease, row: WorkRow) -> int | None:
-        """Which call of the handler has just failed: a person who had it tried again meanwhile counts anew.
-        None where the packet was answered while it was at work: by another tool, or by hand."""
-        try:
-            assignment = self._engine.work.assignment(lease)
-        except LogError:
-            raise
-        except Exception:  # noqa: BLE001 # what can't even begin has not moved on: its failure is recorded
-            return row.attempts + 1
-        return None if assignment is None else assignment.item.attempts + 1
-
-
-def _about(row: WorkRow, **more: Any) -> dict[str, Any]:
-    """What a line of the log about an item of work carries."""
-    return about(
-        trans_rec_id=row.trans_rec_id, packet_rec_id=row.packet_rec_id, packet_type=row.packet_type, **more
-    )
-
 
 def _no_handler_for(row: WorkRow) -> str:
     """Why an item waits for which the site has no handler."""
@@ -431,26 +268,3 @@ def _no_handler_for(row: WorkRow) -> str:
 
 def _key(row: WorkRow) -> tuple[str, str]:
     return row.stream, row.packet_rec_id
-
-
-def _shown(row: WorkRow) -> str:
-    return f"packet {row.packet_rec_id} of transaction {row.trans_rec_id}"
-
-
-def _details(error: BaseException) -> str:
-    """What the operator needs to find the cause: the traceback; but of an error of ours in which no code of
-    the site's has a part (its reply can't be one, say), what it says."""
-    frames = traceback.extract_tb(error.__traceback__)
-    is_ours = type(error).__module__.startswith(f"{_PACKAGE.name}.")
-    if isinstance(error, AMIEEngineError) and is_ours and all(_is_ours(frame) for frame in frames):
-        return f"{type(error).__name__}: {error.message} {error.hint}".rstrip()
-    return "".join(traceback.format_exception(error))
-
-
-def _is_ours(frame: traceback.FrameSummary) -> bool:
-    return _PACKAGE in Path(frame.filename).parents
-
-
-def _explanation(error: BaseException) -> str:
-    """What our own errors say of a reply, which is never personal; a handler's may be."""
-    return f" {getattr(error, 'message', '')}".rstrip() if isinstance(error, EngineError | SiteError) else ""
