@@ -130,7 +130,9 @@ class FailedCalls:
         """A defect, in us or in an exception of the site's own: it counts as a failed call, as far as that
         can be put on record."""
         logger.warning("%s", told(error), extra=about_work(row, code=error.code))
-        attempt, policy = row.attempts + 1, self._retries
+        attempt, policy = self._attempt(lease, row), self._retries
+        if attempt is None:
+            return Worked.NOT_YET
         retry_at = None
         if not policy.is_last(attempt):
             retry_at = self._engine.now() + policy.pause_after(attempt, self._jitter())

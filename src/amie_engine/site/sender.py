@@ -359,7 +359,7 @@ def starts_at_the_service(
     for packet in client.list_packets(update_time_start=start, states=_EVERY_STATE):
         if packet.packet_type not in types or packet.sender_name not in (client.site_name, None):
             continue
-        if is_known or any(sent_is_in(body, packet.as_dict()["body"]) for _, body in wanted):
+        if is_known or any(body and sent_is_in(body, packet.as_dict()["body"]) for _, body in wanted):
             yield packet
 
 
