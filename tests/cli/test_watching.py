@@ -107,6 +107,17 @@ def test_the_commands_are_given_with_the_options_that_find_this_log(amie: Amie, 
     assert "To each of these, add: --database 'sqlite:///other log.db' --hub sandbox" in flat(told.out)
 
 
+def test_a_log_whose_time_is_ahead_is_told_of(amie: Amie, folder: Path) -> None:
+    with log(URL) as engine:
+        engine.receive(packet(1))
+    with Engine(
+        URL, site="NCSA", hub="sandbox", clock=lambda: datetime.now(UTC) + timedelta(days=2)
+    ) as ahead:
+        ahead.receive(packet(2))
+    assert "the log's time is 1 d ahead of this clock" in flat(amie("status").out)
+    assert 47 < amie("status", "--json").json["log_ahead"] / 3600 < 48
+
+
 def test_how_things_stand_for_programs(amie: Amie, troubled: None, well: None) -> None:
     result = amie("status", "--json")
     assert result.status == 3

@@ -13,6 +13,7 @@ import pytest
 from amie_engine import Engine, Runner
 from amie_engine.engine.daemons import SEEN_EVERY, SEEN_WITHIN, Daemon
 from amie_engine.engine.processes import host_of, number_of, this_process
+from amie_engine.errors import ServiceUnreachable
 from amie_engine.log.statements import Statement
 from amie_engine.site import Round
 from amie_engine.site.presence import Presence
@@ -70,6 +71,32 @@ def test_a_loop_of_the_sites_own_has_stopped_with_its_block_unless_it_crashes(
         loop()
     [trace] = traces(world.engine)
     assert (trace.stopped_at is None) == (ends_by is ZeroDivisionError)
+
+
+def test_a_single_round_that_fails_is_no_daemon_that_crashed(
+    flaky_world: World, service: FlakyService
+) -> None:
+    """`amie-engine poll`, say, which is typed because the service fails."""
+    service.down = True
+
+    def poll() -> None:
+        with flaky_world.runner() as runner:
+            runner.poll_once()
+
+    with pytest.raises(ServiceUnreachable):
+        poll()
+    [trace] = traces(flaky_world.engine)
+    assert trace.stopped_at is not None
+
+
+def test_a_loop_that_a_round_ends_by_sys_exit_has_stopped(world: World) -> None:
+    def leave(done: Round) -> None:
+        raise SystemExit(0)
+
+    with pytest.raises(SystemExit):
+        world.runner().run(threading.Event(), on_round=leave)
+    [trace] = traces(world.engine)
+    assert trace.stopped_at is not None
 
 
 def test_a_daemon_that_a_defect_ends_has_not_stopped_in_good_order(

@@ -80,9 +80,14 @@ _PI_ACTIVE = Statement(
     " AND person_id = (SELECT pi_person_id FROM amie_directory_projects WHERE hub = :hub AND site = :site"
     " AND project_id = :project_id AND resource = :resource)"
 )
+# Where the person has no account of their own there, that of one who was merged into them is meant.
 _ACCOUNT_ACTIVE = Statement(
     "UPDATE amie_directory_accounts SET active = 1 WHERE hub = :hub AND site = :site"
-    " AND project_id = :project_id AND resource = :resource AND person_id = :person_id"
+    " AND project_id = :project_id AND resource = :resource"
+    " AND (person_id = :person_id OR person_id IN (SELECT merged.person_id FROM amie_directory_persons merged"
+    " WHERE merged.hub = :hub AND merged.site = :site AND merged.merged_into = :person_id)"
+    " AND NOT EXISTS (SELECT 1 FROM amie_directory_accounts had WHERE had.hub = :hub AND had.site = :site"
+    " AND had.project_id = :project_id AND had.resource = :resource AND had.person_id = :person_id))"
 )
 # A person who was merged into another keeps an account where both had one: their site may keep both. Where
 # one is to have none any more, neither is active.

@@ -4,7 +4,7 @@ touches the log."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from amie_engine.engine.decision import OutcomeKind
@@ -161,9 +161,12 @@ class QuarantinedItem:
 
 
 def as_json(value: Any) -> Any:
-    """Return a view as JSON values, for ``--json``: times as ISO 8601 text, packets as documents."""
+    """Return a view as JSON values, for ``--json``: times as ISO 8601 text, spans as seconds, packets as
+    documents."""
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, Packet):
         return value.as_dict()
     if isinstance(value, bytes):

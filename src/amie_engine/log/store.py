@@ -72,10 +72,17 @@ def in_utc(clock: Callable[[], datetime]) -> Callable[[], datetime]:
     across a change to or from summer time. A time without a zone is refused where it is kept."""
 
     def now() -> datetime:
-        moment = clock()
-        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+        return _in_utc(clock())
 
     return now
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise SettingsError(
+            "A time without a zone can't be kept.", hint="Give the engine a clock such as datetime.now(UTC)."
+        )
+    return moment.astimezone(UTC)
 
 
 def format_time(moment: datetime) -> str:
@@ -84,11 +91,7 @@ def format_time(moment: datetime) -> str:
     Raises:
         SettingsError: It has no zone: whoever gave it would mean another moment on another host.
     """
-    if moment.tzinfo is None:
-        raise SettingsError(
-            "A time without a zone can't be kept.", hint="Give the engine a clock such as datetime.now(UTC)."
-        )
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return _in_utc(moment).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

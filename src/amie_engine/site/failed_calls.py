@@ -15,7 +15,14 @@ from amie_engine.engine.processes import shown_process
 from amie_engine.engine.retrying import Retries
 from amie_engine.engine.work_record import ABANDONED
 from amie_engine.engine.work_row import WorkRow
-from amie_engine.errors import AMIEEngineError, EngineError, InternalError, LogError, SiteError
+from amie_engine.errors import (
+    AMIEEngineError,
+    EngineError,
+    EventUnreadable,
+    InternalError,
+    LogError,
+    SiteError,
+)
 from amie_engine.site.telling import told
 from amie_engine.site.worked import Worked, about_work, shown_work
 
@@ -145,6 +152,8 @@ class FailedCalls:
                 details="".join(traceback.format_exception(error)),
                 actor="worker",
             )
+        except EventUnreadable:
+            return Worked.NOT_YET
         except LogError:
             raise
         except Exception:  # noqa: BLE001 # then nothing is on record but the line above

@@ -91,6 +91,8 @@ def _module(name: str) -> ModuleType:
     except (AMIEEngineError, KeyboardInterrupt):
         raise
     except SyntaxError as error:
+        if not _is_in_a_file(error):
+            raise _its_own_fault(name, error) from error
         raise SettingsError(
             f"The site's own code {name} is no Python, at {error.filename}:{error.lineno}.",
             hint="Mend it there.",
@@ -115,4 +117,11 @@ def _its_own_fault(what: str, error: BaseException) -> SiteFails:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
     file, line = own[-1].filename, own[-1].lineno
+    if isinstance(error, SyntaxError) and error.filename is not None and _is_in_a_file(error):
+        file, line = error.filename, error.lineno
     return SiteFails(f"The site's own code {what} raised {type(error).__name__}, at {file}:{line}.")
+
+
+def _is_in_a_file(error: SyntaxError) -> bool:
+    """Whether a file is no Python; else it is what the code itself has taken apart."""
+    return error.filename is not None and Path(error.filename).is_file()

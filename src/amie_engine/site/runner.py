@@ -102,6 +102,7 @@ class Runner:
             jitter=jitter,
             stopwatch=stopwatch,
         )
+        self._goes_on = False
         self._plan = Plan(Pace(interval, longest_interval), engine.now, jitter)
         for subscription in site.subscriptions:
             engine.subscriptions.begin(subscription)
@@ -110,7 +111,8 @@ class Runner:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or not issubclass(kind, Exception):  # somebody's Ctrl-C, say: else it has crashed
+        # A loop that an exception ends has crashed; a Ctrl-C, say, or a single round has not.
+        if kind is None or not issubclass(kind, Exception) or not self._goes_on:
             self.leave()
 
     def poll_once(self) -> dict[OutcomeKind, int]:
@@ -232,6 +234,7 @@ class Runner:
             time, and what other processes put into the outbox, is looked for by each call.
         """
         self._stop = stop
+        self._goes_on = True
         result = Round()
         polls = self._plan.is_due
         if polls:
@@ -275,16 +278,19 @@ class Runner:
                 self._loop(stop, hands, on_round, works=not in_threads)
                 self._finish(hands, on_round)
             self._send_what_was_decided(hands, on_round)
-        except KeyboardInterrupt:
-            self._hanging.tell_what_is_cut_off()
-            self.leave()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                self._hanging.tell_what_is_cut_off()
+            if not isinstance(error, Exception):
+                self.leave()
             raise
         self.leave()
         logger.info("Stopped.")
 
     def leave(self) -> None:
         """Note in the log's database that this process polls no more: else it is taken for one that has
-        crashed. `run` does so at its end, and so does a ``with`` block that no exception ends."""
+        crashed. `run` does so at its end, and so does a ``with`` block, unless an exception has ended a loop
+        in it."""
         self._observer.stopped()
 
     def _loop(

@@ -95,7 +95,7 @@ def _left_out(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
     newest = 0
     farthest: dict[str, int] = {}
     wants: dict[str, list[int]] = {}
-    skipped: set[tuple[str, int]] = set()
+    skipped: Counter[tuple[str, int]] = Counter()
     for note in notes:
         if note["what"] == "committed":
             newest = note["position"]
@@ -104,17 +104,17 @@ def _left_out(database: Database, notes: list[dict[str, Any]]) -> Iterator[str]:
             farthest[name] = 0 if note["since"] == "beginning" else newest
             wants[name] = [at for at, type_ in there if types is None or type_ in types]
         elif note["what"] == "skipped":
-            skipped.add((note["name"], note["position"]))
+            skipped[note["name"], note["position"]] += 1
         elif note["what"] == "not skipped":
-            skipped.discard((note["name"], note["position"]))
+            skipped[note["name"], note["position"]] -= 1
         elif note["what"] == "delivered":
             name, position = note["name"], note["position"]
-            left_out = sum(farthest[name] < at < position and (name, at) not in skipped for at in wants[name])
+            left_out = sum(farthest[name] < at < position and skipped[name, at] <= 0 for at in wants[name])
             if left_out:
                 yield f"The subscriber {name!r} has taken event {position}, and not {left_out} before it."
             farthest[name] = max(farthest[name], position)
     for name, positions in wants.items():
-        missing = sum(at > farthest[name] and (name, at) not in skipped for at in positions)
+        missing = sum(at > farthest[name] and skipped[name, at] <= 0 for at in positions)
         if missing:
             yield f"The subscriber {name!r} has not taken the last {missing} that it wants."
 
