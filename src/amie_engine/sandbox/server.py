@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
@@ -29,6 +30,10 @@ __all__ = ["SandboxServer", "serve"]
 
 _START_TIMEOUT = 30.0
 """Seconds in which uvicorn must be up; it takes a fraction of one."""
+
+_TICK = 0.1
+"""Seconds between two looks of uvicorn's at what is due."""
+_TICKS_A_DAY = 864_000
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -96,10 +101,27 @@ class _Uvicorn(uvicorn.Server):
         self._on_start = on_start
         self.dies = False
         """Whether it ends without a word to who is connected."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_to_end = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop, self._is_to_end = asyncio.get_running_loop(), asyncio.Event()
         await super().startup(sockets=sockets)
         self._on_start()
+
+    async def main_loop(self) -> None:
+        """As uvicorn's, which looks ten times a second whether it is to end; but it ends at once."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks = (ticks + 1) % _TICKS_A_DAY
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_to_end.wait(), _TICK)
+
+    def end(self) -> None:
+        """Have it end; for another thread."""
+        self.should_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._is_to_end.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self.dies:
@@ -199,7 +221,7 @@ class SandboxServer:
     def stop(self) -> None:
         """Stop serving, and free the port. What is stopped already stays so."""
         if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
+            self._server.end()
             self._thread.join()
         self._server = self._thread = self._url = None
 
