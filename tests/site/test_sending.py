@@ -554,17 +554,23 @@ def test_what_the_service_does_not_know_any_more_may_be_refused_once_more(
     assert len(flaky_world.engine.outbox.rejected()) == 1
 
 
+def _refused_and_there(world: World, service: FlakyService) -> Runner:
+    """A start that the service has, though a gateway before it said no, and that is to be sent again."""
+    world.engine.start(NotifyUserModify(ActionType="add", PersonID="u1", DnList=["/CN=Robin Example"]))
+    runner = world.runner()
+    service.fail("POST", _refuse(400))
+    runner.send_once()
+    [refusal] = world.engine.outbox.rejected()
+    assert refusal.packet is not None
+    world.client.send_packet(refusal.packet)
+    world.engine.resend(refusal.stream, actor="help desk")
+    return runner
+
+
 def test_a_start_that_is_there_all_the_same_is_not_sent_again(
     flaky_world: World, service: FlakyService
 ) -> None:
-    flaky_world.engine.start(NotifyUserModify(ActionType="add", PersonID="u1", DnList=["/CN=Robin Example"]))
-    runner = flaky_world.runner()
-    service.fail("POST", _refuse(400))
-    runner.send_once()
-    [refusal] = flaky_world.engine.outbox.rejected()
-    assert refusal.packet is not None
-    flaky_world.client.send_packet(refusal.packet)
-    flaky_world.engine.resend(refusal.stream, actor="help desk")
+    runner = _refused_and_there(flaky_world, service)
     assert _sent(runner) == 1
     flaky_world.run_to_the_end(runner)
     flaky_world.assert_all_completed()
@@ -574,14 +580,7 @@ def test_a_start_that_is_there_all_the_same_is_not_sent_again(
 def test_what_cannot_be_looked_for_is_not_sent_again_since_a_proxy_does_not_find_it(
     flaky_world: World, service: FlakyService
 ) -> None:
-    flaky_world.engine.start(NotifyUserModify(ActionType="add", PersonID="u1", DnList=["/CN=Robin Example"]))
-    runner = flaky_world.runner()
-    service.fail("POST", _refuse(400))
-    runner.send_once()
-    [refusal] = flaky_world.engine.outbox.rejected()
-    assert refusal.packet is not None
-    flaky_world.client.send_packet(refusal.packet)  # the service had acted, and a gateway said otherwise
-    flaky_world.engine.resend(refusal.stream, actor="help desk")
+    runner = _refused_and_there(flaky_world, service)
     posts = _posts(service)
     service.fail("GET", (404, b"<html>nginx</html>", "text/html"))
     assert _sent(runner) == 0

@@ -117,7 +117,8 @@ def show(
     elif due.turn is not None:
         console.print(_whose_turn(due))
     if not documents and any(entry.event in _TELLS_MORE for entry in story.entries):
-        console.print(f"`amie-engine show {shlex.quote(name)} --documents` has failures and reasons in full.")
+        more = f"`amie-engine show {shlex.quote(name)} --documents` has failures and reasons in full."
+        console.print(more, markup=False)
     for row in () if sending else work:
         console.print(work_sentence(row, now, shlex.quote(name)), soft_wrap=True, markup=False)
 

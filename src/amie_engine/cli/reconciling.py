@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from amie_engine.cli.tables import state_text, type_name
 from amie_engine.engine.views import as_json as json_values
 from amie_engine.errors import ServiceAuthenticationError
 from amie_engine.site.reconciling import Reconciler, Reconciliation
-from amie_engine.site.standing import NOT_ASKED_FOR, Standing, Verdict
+from amie_engine.site.standing import Standing, Verdict
 
 __all__ = ["reconcile"]
 
@@ -99,7 +100,7 @@ def _print(console: Console, result: Reconciliation, *, everything: bool) -> Non
 
 def _goes_without_saying(standing: Standing) -> bool:
     """Whether all is well with it, or it is one of many after the one that could not be asked for."""
-    return standing.verdict is Verdict.AGREES or standing.sentence == NOT_ASKED_FOR
+    return standing.verdict in (Verdict.AGREES, Verdict.NOT_ASKED)
 
 
 def _differing(result: Reconciliation) -> list[Standing]:
@@ -109,8 +110,8 @@ def _differing(result: Reconciliation) -> list[Standing]:
 
 def _summary(result: Reconciliation) -> Iterator[str]:
     count, differing = len(result.standings), len(_differing(result))
-    moving = sum(not each.is_told and each.untold_code is None for each in result.standings)
-    untold = sum(not each.is_told for each in result.standings) - moving
+    verdicts = Counter(each.verdict for each in result.standings)
+    moving, untold = verdicts[Verdict.MOVING], verdicts[Verdict.UNTOLD] + verdicts[Verdict.NOT_ASKED]
     if count == 0:
         yield "Nothing is open, here or there."
     elif differing:
@@ -122,7 +123,7 @@ def _summary(result: Reconciliation) -> Iterator[str]:
     if moving:
         yield f"{moving} of {_transactions(count)} went on meanwhile. Compare again: amie-engine reconcile"
     if untold:
-        refused = any(each.untold_code == ServiceAuthenticationError.code for each in result.standings)
+        refused = any(each.error_code == ServiceAuthenticationError.code for each in result.standings)
         then = "Put the key right, and try again" if refused else "Try again later"
         yield (
             f"The service could not be asked about {untold} of {_transactions(count)}. {then}:"

@@ -157,8 +157,11 @@ def read_status(engine: Engine, view: View) -> Status:
     there = [OpenOne.of(row) for row in cursor.all(_OPEN, key)]
     rows = engine.work.open_in(view)
     awaited = starts_that_wait(view)
-    limits = {"too_many": ATTEMPTS_TOO_MANY, "long_ago": format_time(now - UNPOLLED_TOO_LONG)}
-    limits["ahead"] = format_time(now + CLOCKS_DIFFER_BY)
+    limits = {
+        "too_many": ATTEMPTS_TOO_MANY,
+        "long_ago": format_time(now - UNPOLLED_TOO_LONG),
+        "ahead": format_time(now + CLOCKS_DIFFER_BY),
+    }
     counted = _SENDING.all(cursor, key | limits, awaited)
     sending = {row[0]: row[1:] for row in counted}
     _, _, again, again_since, unknown, unknown_since = sending.get("attempting", (0, None, 0, None, 0, None))

@@ -105,7 +105,7 @@ class _Uvicorn(uvicorn.Server):
         self._is_to_end = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop, self._is_to_end = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets=sockets)
         self._on_start()
 
@@ -120,8 +120,9 @@ class _Uvicorn(uvicorn.Server):
     def end(self) -> None:
         """Have it end; for another thread."""
         self.should_exit = True
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._is_to_end.set)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._is_to_end.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self.dies:

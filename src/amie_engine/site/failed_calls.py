@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import amie_engine
@@ -18,8 +19,8 @@ from amie_engine.engine.work_row import WorkRow
 from amie_engine.errors import (
     AMIEEngineError,
     EngineError,
-    EventUnreadable,
     InternalError,
+    LeaseLost,
     LogError,
     SiteError,
 )
@@ -84,8 +85,8 @@ class FailedCalls:
         ):
             logger.error("The handler %s raised %s for %s (attempt %d); it is failed.", *what, extra=fields)
             return Worked.REPLIED
-        retry_at = None
-        if policy.is_last(attempt):
+        retry_at = self._retry_at(attempt)
+        if retry_at is None:
             logger.error(
                 "The handler %s raised %s for %s (attempt %d); a person has to look now.%s",
                 *what,
@@ -93,7 +94,6 @@ class FailedCalls:
                 extra=fields,
             )
         else:
-            retry_at = self._engine.now() + policy.pause_after(attempt, self._jitter())
             logger.warning(
                 "The handler %s raised %s for %s (attempt %d); called again at %s.%s",
                 *what,
@@ -101,13 +101,12 @@ class FailedCalls:
                 _explanation(error),
                 extra=fields,
             )
-        details = _details(error)
         self._engine.work.record.failed(
             lease,
             type(error).__name__,
             attempt,
             retry_at=retry_at,
-            details=details,
+            details=_details(error),
             actor=f"handler {handler}",
         )
         return Worked.PARKED if retry_at is None else Worked.FAILED
@@ -134,31 +133,29 @@ class FailedCalls:
         return None if assignment is None else assignment.item.attempts + 1
 
     def broken(self, lease: Lease, row: WorkRow, error: InternalError) -> Worked:
-        """A defect, in us or in an exception of the site's own: it counts as a failed call, as far as that
-        can be put on record."""
+        """Put on record a defect, in us or in an exception of the site's own, as far as that is possible. It
+        counts as a failed call; at the last a person has to look, whatever the policy says."""
         logger.warning("%s", told(error), extra=about_work(row, code=error.code))
-        attempt, policy = self._attempt(lease, row), self._retries
+        attempt = self._attempt(lease, row)
         if attempt is None:
             return Worked.NOT_YET
-        retry_at = None
-        if not policy.is_last(attempt):
-            retry_at = self._engine.now() + policy.pause_after(attempt, self._jitter())
+        retry_at = self._retry_at(attempt)
+        details = "".join(traceback.format_exception(error))
         try:
             self._engine.work.record.failed(
-                lease,
-                type(error).__name__,
-                attempt,
-                retry_at=retry_at,
-                details="".join(traceback.format_exception(error)),
-                actor="worker",
+                lease, type(error).__name__, attempt, retry_at=retry_at, details=details, actor="worker"
             )
-        except EventUnreadable:
-            return Worked.NOT_YET
-        except LogError:
+        except (LeaseLost, LogError):
             raise
         except Exception:  # noqa: BLE001 # then nothing is on record but the line above
             return Worked.NOT_YET
         return Worked.PARKED if retry_at is None else Worked.FAILED
+
+    def _retry_at(self, attempt: int) -> datetime | None:
+        """When the handler is called again after so many failed calls; None where it was the last."""
+        if self._retries.is_last(attempt):
+            return None
+        return self._engine.now() + self._retries.pause_after(attempt, self._jitter())
 
     def after_a_crash(self, lease: Lease, row: WorkRow, handler: str) -> Worked | None:
         """Where whoever was at work before is gone, put that on record; return what came of it, if that was

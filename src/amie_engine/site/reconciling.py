@@ -25,7 +25,6 @@ from amie_engine.site.refusals import is_the_services_word
 from amie_engine.site.round import Round
 from amie_engine.site.sender import starts_at_the_service
 from amie_engine.site.standing import (
-    NOT_ASKED_FOR,
     TAKE_IN,
     Standing,
     Verdict,
@@ -154,7 +153,8 @@ class Reconciler:
             if standing is not None:
                 return standing
         if self._gave_up is not None:
-            return _untold(name, state, NOT_ASKED_FOR, self._gave_up.code)
+            sentence = "It was not asked for after that."
+            return _unknown(name, state, Verdict.NOT_ASKED, sentence, self._gave_up.code)
         for _ in range(_MOST_LOOKS):
             try:
                 theirs = self._client.get_transaction(name)
@@ -168,14 +168,16 @@ class Reconciler:
             if _version(rehearsal.before) == _version(state) or rehearsal.before in starts:
                 return judge(name, state, theirs, rehearsal, in_quarantine)
             state = rehearsal.before  # it has moved on since: what was fetched may be older than the log
-        return _moving(name, state)
+        sentence = "It goes on just now, as often as it is asked for: compare it again."
+        return _unknown(name, state, Verdict.MOVING, sentence)
 
     def _not_told(self, name: str, state: TransactionState | None, error: AMIERequestError) -> Standing:
         is_away = isinstance(error, ServiceUnreachable) and (error.nothing_done or self._was_lost)
         if is_away or isinstance(error, ServiceAuthenticationError):
             self._gave_up = error
         self._was_lost = isinstance(error, ServiceUnreachable)
-        return _untold(name, state, f"The service could not tell of it: {error.code}.", error.code)
+        sentence = f"The service could not tell of it: {error.code}."
+        return _unknown(name, state, Verdict.UNTOLD, sentence, error.code)
 
     def _begun_by_the_site(self, in_doubt: list[TransactionState]) -> list[str]:
         """The record ids of transactions at the service which may be those that the site began, and whose
@@ -243,18 +245,16 @@ def _version(state: TransactionState | None) -> int:
     return 0 if state is None else state.version
 
 
-def _moving(name: str, state: TransactionState | None) -> Standing:
-    return _untold(name, state, "It goes on just now, as often as it is asked for: compare it again.")
-
-
-def _untold(name: str, state: TransactionState | None, sentence: str, code: str | None = None) -> Standing:
+def _unknown(
+    name: str, state: TransactionState | None, verdict: Verdict, sentence: str, code: str | None = None
+) -> Standing:
     return Standing(
         trans_rec_id=name,
         stream=None if state is None else state.stream,
         type=None if state is None else state.type,
         theirs="unknown",
         ours="unknown" if state is None else str(state.state),
-        verdict=Verdict.UNTOLD,
+        verdict=verdict,
         sentence=sentence,
-        untold_code=code,
+        error_code=code,
     )

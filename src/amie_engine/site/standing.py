@@ -15,13 +15,11 @@ from amie_engine.packet import Packet
 from amie_engine.protocol import FINAL_STATES, Party
 from amie_engine.transaction import Transaction
 
-__all__ = ["NOT_ASKED_FOR", "TAKE_IN", "Standing", "Verdict", "judge", "judge_listed", "judge_unlisted_start"]
+__all__ = ["TAKE_IN", "Standing", "Verdict", "judge", "judge_listed", "judge_unlisted_start"]
 
 TAKE_IN = "amie-engine reconcile --take-in"
 IN_PROGRESS = "in-progress"
 _UNKNOWN = "unknown"
-NOT_ASKED_FOR = "It was not asked for after that."
-"""Said of those that come after one at which the service was away, or refused the key."""
 _NO_COMMAND = "Ask the service's operators."
 
 
@@ -54,12 +52,17 @@ class Verdict(StrEnum):
     HELD = "held"
     """A packet waits here for one before it, which the service does not have."""
     UNTOLD = "untold"
-    """The service could not be asked for the transaction."""
+    """The service could not tell of the transaction."""
+    NOT_ASKED = "not-asked"
+    """It was not asked for it: it went away, or refused the key, when it was asked for another."""
+    MOVING = "moving"
+    """The transaction goes on while it is compared."""
     UNREADABLE = "unreadable"
     """The log has events of the transaction that a later release wrote, or that are damaged."""
 
 
 _AGREE = frozenset({Verdict.AGREES, Verdict.SENDING, Verdict.REFUSED, Verdict.LINGERS})
+_NOBODY_KNOWS = frozenset({Verdict.UNTOLD, Verdict.NOT_ASKED, Verdict.MOVING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Standing:
         sentence: That in words; empty where both agree and nothing is to be told.
         commands: What to type, if anything.
         can_be_taken_in: Whether taking in what the service has makes the two agree, or more alike.
+        error_code: Why the service could not tell of it, or was not asked.
     """
 
     trans_rec_id: str | None
@@ -87,8 +91,7 @@ class Standing:
     sentence: str = ""
     commands: tuple[str, ...] = ()
     can_be_taken_in: bool = False
-    untold_code: str | None = None
-    """The code of the error for which the service could not tell of it, or was not asked any more."""
+    error_code: str | None = None
 
     @property
     def differs(self) -> bool:
@@ -97,8 +100,8 @@ class Standing:
 
     @property
     def is_told(self) -> bool:
-        """Whether the service could be asked for it."""
-        return self.verdict is not Verdict.UNTOLD
+        """Whether the service could be asked for it, and it stood still meanwhile."""
+        return self.verdict not in _NOBODY_KNOWS
 
 
 def judge_listed(state: TransactionState, listed: Sequence[Packet]) -> Standing | None:

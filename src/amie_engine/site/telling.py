@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from amie_engine.errors import AMIEEngineError, AMIERequestError, EventUnreadable
+from amie_engine.errors import AMIEEngineError, AMIERequestError, EventUnreadable, ServiceUnreadableAnswer
 
 __all__ = ["UnreadableThings", "told"]
 
@@ -18,7 +18,7 @@ def told(error: AMIEEngineError) -> str:
     words may quote a packet."""
     response: Any = error.response if isinstance(error, AMIERequestError) else None
     if response is not None:
-        why = getattr(error, "why", "")
+        why = error.why if isinstance(error, ServiceUnreadableAnswer) else ""
         what = f", which can't be read: {why}" if why else ""
         return f"The service answered with status {response.status_code}{what}. {error.hint}".rstrip()
     return f"{error.message} {error.hint}".rstrip()

@@ -164,31 +164,33 @@ class Worker:
         return row.reason != _no_handler_for(row)
 
     def _work_on_taken(self, row: WorkRow, lease: Lease) -> Worked:
-        handler = self._site.handler_for(row.packet_type)
         try:
-            if handler is None:
-                end = self._wait_for_a_handler(row, lease)
-            else:
-                end = self._failed_calls.after_a_crash(lease, row, handler_name(handler)) or self._work_under(
-                    lease, handler, row
-                )
+            end = self._worked_on(row, lease)
         except LeaseLost as error:
             logger.warning("%s: %s", shown_work(row), error.message, extra=about_work(row, code=error.code))
             end = Worked.NOT_YET
         except EventUnreadable as error:
             self._unreadable.note(shown_work(row), error, about_work(row, code=error.code))
             end = Worked.NOT_YET
-        except LogError:
-            raise
-        except Exception as error:  # noqa: BLE001 # a defect with one item must not hold up the others
-            end = self._failed_calls.broken(
-                lease, row, InternalError.caused_by(error, f"working on {shown_work(row)}")
-            )
         finally:
             with suppress(LogError):
                 self._engine.leases.give_back(lease)
         self._observer.worked(row, end)
         return end
+
+    def _worked_on(self, row: WorkRow, lease: Lease) -> Worked:
+        """Work on an item; a defect with one must not hold up the others."""
+        handler = self._site.handler_for(row.packet_type)
+        try:
+            if handler is None:
+                return self._wait_for_a_handler(row, lease)
+            crashed = self._failed_calls.after_a_crash(lease, row, handler_name(handler))
+            return crashed or self._work_under(lease, handler, row)
+        except (LeaseLost, LogError):
+            raise
+        except Exception as error:  # noqa: BLE001 # whatever it is, it counts as a failed call
+            defect = InternalError.caused_by(error, f"working on {shown_work(row)}")
+            return self._failed_calls.broken(lease, row, defect)
 
     def _work_under(self, lease: Lease, handler: Handler, row: WorkRow) -> Worked:
         name = handler_name(handler)
