@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from amie_engine import Engine, Packet, Retries, Site, Work
+from amie_engine.engine.leases import Lease
 from amie_engine.engine.work_row import WorkRow
-from amie_engine.errors import DatabaseUnavailable, EngineError
+from amie_engine.errors import DatabaseUnavailable, EngineError, EventUnreadable
 from amie_engine.log.statements import Statement
 from amie_engine.site import Notebook
 from amie_engine.site.worked import Worked
@@ -520,6 +521,29 @@ def test_an_odd_error_of_the_sites_own_is_a_failed_call_as_any_other(engine: Eng
     assert worker.work_once()[Worked.FAILED] == 1
     [row] = engine.work.open()
     assert (row.status, row.attempts, row.reason) == ("retrying", 1, "_BackEndDown")
+
+
+def test_a_defect_with_one_that_can_not_be_read_holds_up_no_other(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.receive(request(1))
+    engine.receive(request(2, GrantNumber="G2", PiGlobalID="72"))
+    begin, assignment = engine.work.begin, engine.work.assignment
+
+    def begin_or_break_down(lease: Lease) -> Any:
+        if lease.packet_rec_id == "7001":
+            raise ValueError
+        return begin(lease)
+
+    def read_or_not(lease: Lease) -> Any:
+        if lease.packet_rec_id == "7001":
+            raise EventUnreadable("It is of a later release.")
+        return assignment(lease)
+
+    monkeypatch.setattr(engine.work, "begin", begin_or_break_down)
+    monkeypatch.setattr(engine.work, "assignment", read_or_not)
+    counts = _worker(engine, lambda packet, work: work.fail("no")).work_once()
+    assert (counts[Worked.NOT_YET], counts[Worked.REPLIED]) == (1, 1)
 
 
 def test_a_defect_counts_as_a_failed_call(
